@@ -1,0 +1,45 @@
+# make help lists the targets. CI calls the same ones.
+PY := .venv/bin/python
+# A browser is opened where there is a screen; a server only prints the URL.
+SCREEN := $(if $(SSH_CONNECTION),,$(or $(DISPLAY),$(WAYLAND_DISPLAY),$(filter Darwin,$(shell uname))))
+LAB_FLAGS := $(if $(SCREEN),,--no-browser) $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.PHONY: help install lab test notebooks bench lint lock address clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+install: .venv/.installed  ## create .venv (PYTHON=python3.12 names the interpreter)
+
+.venv/.installed: requirements.lock pyproject.toml scripts/install.sh
+	@PYTHON="$(PYTHON)" sh scripts/install.sh
+
+lab: install  ## open the course in JupyterLab; it prints its URL (ARGS="--port 9999" adds options)
+	$(PY) -m jupyterlab $(LAB_FLAGS) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ARGS)
+
+test: install  ## run the tests (ARGS="-k langevin" picks some)
+	$(PY) -m pytest $(ARGS)
+
+notebooks: install  ## execute every notebook in place (NOTEBOOKS=notebooks/05*.ipynb picks some)
+	$(PY) scripts/run_notebooks.py $(NOTEBOOKS)
+
+bench: install  ## run the benchmarks
+	@set -e; for file in $(sort $(wildcard benchmarks/*.py)); do echo "$$file"; $(PY) "$$file"; done
+
+lint: install  ## check style and format, notebooks included
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+
+lock: install  ## resolve pyproject.toml into requirements.lock (ARGS=--upgrade takes the newest versions)
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PY) -m venv "$$folder" && \
+	"$$folder/bin/python" -m pip install --quiet --disable-pip-version-check uv && \
+	"$$folder/bin/uv" pip compile pyproject.toml --extra lab --extra test --universal --python-version 3.11 \
+		--fork-strategy requires-python --generate-hashes --no-config --quiet \
+		--custom-compile-command "make lock" --output-file requirements.lock $(ARGS)
+
+address:  ## set the repository's address: make address URL=https://github.com/you/abp-jax
+	@$(or $(wildcard $(PY)),python3) scripts/set_address.py "$(URL)"
+
+clean:  ## remove .venv, caches and build output
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} + -o -name .ipynb_checkpoints -prune -exec rm -rf {} +

@@ -1,0 +1,68 @@
+"""abp_jax: generator networks learned by alternating back-propagation. The files, in the order in which data flows:
+
+    data                    images -> arrays
+    transposed_convolution  one exact, fast layer
+    generators              z -> y
+    model                   log p(z), log p(y | z), log p(y, z)
+    langevin                chains that sample z
+    factor_analysis         the linear case, with exact answers
+    learning                one iteration: infer z, whiten, learn W
+    checkpoints             save and restore
+    fitting                 many iterations: fit; new images: infer
+    metrics, plots, widgets numbers, figures, sliders
+"""
+
+from abp_jax import (
+    checkpoints,
+    data,
+    factor_analysis,
+    fitting,
+    generators,
+    langevin,
+    learning,
+    metrics,
+    model,
+    plots,
+    widgets,
+)
+from abp_jax.checkpoints import load_generator, load_lion_tiger_generator, save_generator
+from abp_jax.data import lion_tiger_labels, load_image, load_images, load_lion_tiger
+from abp_jax.fitting import ChainDiverged, FitResult, fit, infer
+from abp_jax.generators import ConvGenerator, LinearGenerator, MLPGenerator, latent_grid, reconstruct
+from abp_jax.metrics import reconstruction_error
+from abp_jax.widgets import LatentExplorer, describe_device
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ChainDiverged",
+    "ConvGenerator",
+    "FitResult",
+    "LatentExplorer",
+    "LinearGenerator",
+    "MLPGenerator",
+    "checkpoints",
+    "data",
+    "describe_device",
+    "factor_analysis",
+    "fit",
+    "fitting",
+    "generators",
+    "infer",
+    "langevin",
+    "latent_grid",
+    "learning",
+    "lion_tiger_labels",
+    "load_generator",
+    "load_image",
+    "load_images",
+    "load_lion_tiger",
+    "load_lion_tiger_generator",
+    "metrics",
+    "model",
+    "plots",
+    "reconstruct",
+    "reconstruction_error",
+    "save_generator",
+    "widgets",
+]

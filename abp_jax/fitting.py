@@ -1,0 +1,250 @@
+"""`fit`: Algorithm 1 from first guess to result, with progress, a stop button, restarts and an explanation of failures;
+and `infer`, its inference step alone, for images that were not trained on.
+"""
+
+import hashlib
+import math
+import sys
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from tqdm import tqdm
+
+from abp_jax import checkpoints, langevin, learning, model
+from abp_jax.generators import functional, with_params
+
+DEFAULT_STEP_SIZE = {"gauss_newton": 0.5, "langevin": 0.01}
+LARGEST_SANE_Z = 1e3  # the prior gives |z| of about 1: a chain out here has left for good
+
+
+class FitResult(NamedTuple):
+    """What `fit` returns.
+
+    Attributes:
+      generator: the learned generator, a new object.
+      z: the inferred latent vectors, (n, d).
+      losses: mean squared reconstruction error per number of y, one for each iteration done.
+      state: the whole ABPState.
+    """
+
+    generator: nnx.Module
+    z: jax.Array
+    losses: np.ndarray
+    state: learning.ABPState
+
+
+class ChainDiverged(FloatingPointError):
+    """A Langevin chain left every reasonable range. `result` is the FitResult of the last sound iteration."""
+
+    def __init__(self, message: str, result: FitResult):
+        super().__init__(message)
+        self.result = result
+
+
+def fit(
+    generator: nnx.Module,
+    images: jax.Array,
+    num_iterations: int = 600,
+    *,
+    key: jax.Array,
+    # inference
+    sigma: float = 0.3,
+    sampler: str = "gauss_newton",
+    num_steps: int = 8,
+    step_size: float | None = None,
+    whitening: bool = True,
+    # learning
+    learning_rate: float | optax.Schedule = 1e-3,
+    batch_size: int | None = None,
+    # running
+    checkpoint_dir: str | Path | None = None,
+    resume: FitResult | None = None,
+    progress: bool = True,
+) -> FitResult:
+    """Learns a generator by alternating back-propagation (seed Algorithm 1).
+
+    Stopping it (the stop button, Ctrl-C) returns what the last complete iteration reached.
+
+    Args:
+      generator: where W starts; it is not changed. Needs `latent_dim` and, for whitening, a linear layer `first`.
+      images: (n, ...), n observations of the shape that the generator gives.
+      num_iterations: how many iterations in all, those of `resume` or of a checkpoint included.
+      key: `jax.random.key(seed)`; the whole run follows from it.
+      sigma: standard deviation of the noise e, in the units of the images.
+      sampler: "gauss_newton" (preconditioned Langevin), or "langevin" (plain, seed equation 7).
+      num_steps: Langevin steps for each example in an iteration.
+      step_size: s; by default 0.5 for "gauss_newton", whose s has no unit, and 0.01 for "langevin".
+      whitening: after each inference, give z mean 0 and covariance I over the examples (see `learning.whiten`).
+      learning_rate: of Adam with b1 = 0.5. A number is kept for the first half and then falls to 0 along a cosine; a
+        schedule is used as it is.
+      batch_size: examples for each iteration, by default all. The last batch of a pass may be smaller.
+      checkpoint_dir: folder where the state is saved every 50 iterations and at the end. If it already holds a
+        checkpoint of the same settings, the run continues from it, to the same bits.
+      resume: a FitResult to continue from.
+      progress: show a progress bar.
+
+    Raises:
+      ValueError: arguments that don't fit together, or a checkpoint of other settings.
+      ChainDiverged: a chain diverged; the message says when, and which step size would be stable.
+    """
+    images = jnp.asarray(images, jnp.float32)
+    step_size = _check(generator, images, num_iterations, sigma, sampler, num_steps, step_size, whitening, batch_size)
+    batch_size = batch_size or len(images)
+    generate, params = functional(generator)
+    optimizer = optax.adam(_schedule(learning_rate, num_iterations), b1=0.5)
+    state = learning.init(params, optimizer, len(images), generator.latent_dim, key)
+    losses: list[float] = []
+    settings = dict(sigma=sigma, sampler=sampler, num_steps=num_steps, step_size=step_size, whitening=whitening,
+                    learning_rate=learning_rate if isinstance(learning_rate, float) else "a schedule",
+                    batch_size=batch_size, key=jax.random.key_data(key).tolist(), images=_fingerprint(images))
+    if resume is not None:
+        state, losses = resume.state, list(resume.losses)
+    elif checkpoint_dir is not None and checkpoints.exists(checkpoint_dir):
+        state, losses = checkpoints.restore(checkpoint_dir, state, settings)
+
+    iterate = jax.jit(partial(learning.iterate, generate=generate, optimizer=optimizer, sigma=sigma, sampler=sampler,
+                              step_size=step_size, num_steps=num_steps, whitening=whitening))
+    result = partial(_result, generator)
+    start = len(losses)
+    bar = tqdm(total=num_iterations, initial=start, disable=not progress, file=sys.stdout, ncols=78, mininterval=0.5)
+    with bar:
+        try:
+            for t in range(start, num_iterations):
+                new_state, info = iterate(state, images, batch_indices(key, t, len(images), batch_size))
+                loss = float(info.loss)
+                if not (math.isfinite(loss) and float(info.largest_z) < LARGEST_SANE_Z):
+                    message = _explain(generate, state, images, sigma, sampler, step_size, t + 1)
+                    raise ChainDiverged(message, result(state, losses))
+                state, losses = new_state, [*losses, loss]
+                bar.set_postfix_str(f"error {loss:.4f}", refresh=False)
+                bar.update()
+                if checkpoint_dir is not None and (t + 1) % 50 == 0:
+                    checkpoints.save(checkpoint_dir, state, losses, settings)
+        except KeyboardInterrupt:
+            bar.write(f"Stopped after {len(losses)} of {num_iterations} iterations; the result so far is returned.")
+    if checkpoint_dir is not None:
+        checkpoints.save(checkpoint_dir, state, losses, settings)
+    return result(state, losses)
+
+
+def infer(
+    generator: nnx.Module,
+    images: jax.Array,
+    *,
+    key: jax.Array,
+    num_steps: int = 100,
+    sigma: float = 0.3,
+    sampler: str = "gauss_newton",
+    step_size: float | None = None,
+    num_starts: int = 16,
+) -> jax.Array:
+    """Infers z for images that the generator was not trained on, with W held still.
+
+    A posterior can have several modes. So every image gets `num_starts` chains, started from the prior, and the chain
+    that ends at the highest log p(y, z) is kept.
+
+    Args:
+      generator: a learned generator.
+      images: (n, ...), of the shape that the generator gives.
+      key: `jax.random.key(seed)`.
+      num_steps, sigma, sampler, step_size: as in `fit`.
+      num_starts: chains for each image.
+
+    Returns:
+      z, (n, d).
+
+    Raises:
+      ValueError: arguments that don't fit together.
+    """
+    images = jnp.asarray(images, jnp.float32)
+    step_size = _check(generator, images, 1, sigma, sampler, num_steps, step_size, False, None)
+
+    generate, params = functional(generator)
+
+    @jax.jit
+    def chains(params, keys):
+        f = partial(generate, params)
+        z = jax.vmap(lambda k: jax.random.normal(k, (generator.latent_dim,)))(keys)
+        z = learning.infer_latents(f, keys, z, images, sigma=sigma, sampler=sampler, step_size=step_size,
+                                   num_steps=num_steps)
+        return z, jax.vmap(lambda z, y: model.log_joint(f, z, y, sigma))(z, images)
+
+    starts = [chains(params, learning.example_keys(key, s, jnp.arange(len(images)))) for s in range(num_starts)]
+    z, scores = (jnp.stack(parts) for parts in zip(*starts, strict=True))
+    return z[jnp.argmax(scores, axis=0), jnp.arange(len(images))]
+
+
+def batch_indices(key: jax.Array, iteration: int, num_examples: int, batch_size: int) -> jax.Array:
+    """Returns the examples of one iteration: passes over shuffled examples, the last partial batch included."""
+    if batch_size >= num_examples:
+        return jnp.arange(num_examples)
+    batches = -(-num_examples // batch_size)
+    order_key = jax.random.fold_in(jax.random.fold_in(key, iteration // batches), num_examples)
+    start = iteration % batches * batch_size
+    return jax.random.permutation(order_key, num_examples)[start : start + batch_size]
+
+
+def _schedule(learning_rate, num_iterations):
+    if callable(learning_rate):
+        return learning_rate
+    half = num_iterations // 2
+    fall = optax.cosine_decay_schedule(learning_rate, max(1, num_iterations - half))
+    return optax.join_schedules([optax.constant_schedule(learning_rate), fall], [half])
+
+
+def _result(generator, state, losses):
+    return FitResult(with_params(generator, state.params), state.z, np.asarray(losses), state)
+
+
+def _fingerprint(images):
+    return hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()[:16]
+
+
+def _check(generator, images, num_iterations, sigma, sampler, num_steps, step_size, whitening, batch_size):
+    """Raises ValueError for arguments that can't work, and returns the step size."""
+    if sampler not in DEFAULT_STEP_SIZE:
+        raise ValueError(f"sampler must be one of {sorted(DEFAULT_STEP_SIZE)}, got {sampler!r}.")
+    step_size = DEFAULT_STEP_SIZE[sampler] if step_size is None else step_size
+    for name, value in dict(num_iterations=num_iterations, sigma=sigma, num_steps=num_steps, step_size=step_size,
+                            batch_size=1 if batch_size is None else batch_size).items():
+        if not value > 0:
+            raise ValueError(f"{name} must be positive, got {value}.")
+    output = jax.eval_shape(generator, jax.ShapeDtypeStruct((generator.latent_dim,), jnp.float32)).shape
+    if images.shape[1:] != output or len(images) == 0:
+        raise ValueError(
+            f"images of shape {images.shape} don't fit the generator, which gives {output} for one z: "
+            f"(n, {', '.join(map(str, output))}) is expected. Load them with that size, or build the generator for it."
+        )
+    if not bool(jnp.all(jnp.isfinite(images))):
+        raise ValueError("images hold nan or infinite values; clean them first.")
+    if whitening and not hasattr(generator, "first"):
+        raise ValueError("whitening needs a linear layer named `first` in the generator; or pass whitening=False.")
+    if whitening and len(images) <= generator.latent_dim:
+        raise ValueError(
+            f"whitening needs more examples than latent dimensions, got {len(images)} examples and latent_dim "
+            f"{generator.latent_dim}. Add examples, lower latent_dim, or pass whitening=False."
+        )
+    return step_size
+
+
+def _explain(generate, state, images, sigma, sampler, step_size, iteration):
+    f = partial(generate, state.params)
+    precisions = jax.vmap(lambda z, y: langevin.precision(lambda z: model.residual(f, z, y, sigma), z))(state.z, images)
+    stable = float(jnp.min(langevin.largest_stable_step(precisions)))
+    if sampler == "langevin":
+        cause = (
+            f"The posteriors are so narrow that the largest stable step is {stable:.2g}. Pass a step_size below that "
+            '(it shrinks as W learns: half of it is safer), or use sampler="gauss_newton", whose step has no unit.'
+        )
+    else:
+        cause = "Gauss-Newton Langevin is stable below 2 where f is nearly linear: 0.5 is a good choice."
+    return (
+        f"A Langevin chain diverged at iteration {iteration} with step_size={step_size:g}. {cause} "
+        "The last sound result is in this error's attribute `result`."
+    )

@@ -1,0 +1,168 @@
+"""Generators f(z; W): one latent vector in, one observation out. Use `jax.vmap(generator)` for a batch.
+
+Every generator begins with a linear layer called `first`. Whitening (see `learning.whiten`) absorbs an affine map of
+z into it. None of them keeps batch statistics: those would couple the examples inside a chain.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from abp_jax.transposed_convolution import transposed_convolution
+
+
+class LinearGenerator(nnx.Module):
+    """The loading of factor analysis, f(z) = W z + b.
+
+    Args:
+      latent_dim: d, the length of z.
+      data_dim: D, the length of y.
+      rngs: `nnx.Rngs(seed)` for the initial W; b starts at 0.
+    """
+
+    def __init__(self, latent_dim: int, data_dim: int, *, rngs: nnx.Rngs):
+        self.latent_dim = latent_dim
+        self.first = nnx.Linear(latent_dim, data_dim, rngs=rngs)
+
+    def __call__(self, z: jax.Array) -> jax.Array:
+        """Maps z of shape (d,) to y of shape (D,)."""
+        return self.first(z)
+
+
+class MLPGenerator(nnx.Module):
+    """A fully connected generator with tanh hidden layers and a linear output.
+
+    Args:
+      latent_dim: d, the length of z.
+      data_dim: D, the length of y.
+      widths: the sizes of the hidden layers, at least one.
+      rngs: `nnx.Rngs(seed)` for the initial weights.
+    """
+
+    def __init__(self, latent_dim: int, data_dim: int, widths: Sequence[int] = (64, 64), *, rngs: nnx.Rngs):
+        if not widths:
+            raise ValueError("MLPGenerator needs at least one hidden layer; for none, use LinearGenerator.")
+        self.latent_dim = latent_dim
+        self.first = nnx.Linear(latent_dim, widths[0], bias_init=nnx.initializers.normal(1.0), rngs=rngs)
+        self.num_layers = len(widths)
+        for i, (a, b) in enumerate(zip(widths, [*widths[1:], data_dim], strict=True)):
+            setattr(self, f"dense{i}", nnx.Linear(a, b, rngs=rngs))
+
+    def __call__(self, z: jax.Array) -> jax.Array:
+        """Maps z of shape (d,) to y of shape (D,)."""
+        y = self.first(z)
+        for i in range(self.num_layers):
+            y = getattr(self, f"dense{i}")(jnp.tanh(y))
+        return y
+
+
+class TransposedConv(nnx.Module):
+    """A transposed convolution with bias; `flax.nnx.ConvTranspose` with padding "SAME", exact and fast on a CPU.
+
+    Its kernel starts as a smooth interpolation (binomial weights over the pixels) with a random mixture of channels, of
+    variance 2 / in_features as He's. Independent weights for every pixel of the kernel would start, and end, as speckle.
+    """
+
+    def __init__(self, in_features: int, out_features: int, kernel_size: int = 5, stride: int = 2, *, rngs: nnx.Rngs):
+        mixture = math.sqrt(2 / in_features) * jax.random.normal(rngs.params(), (in_features, out_features))
+        binomial = jnp.array([math.comb(kernel_size - 1, i) for i in range(kernel_size)]) * stride / 2 ** (kernel_size - 1)
+        self.stride = stride
+        self.kernel = nnx.Param(jnp.einsum("h,w,io->hwio", binomial, binomial, mixture))
+        self.bias = nnx.Param(jnp.zeros(out_features))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps (height, width, in_features) to (stride * height, stride * width, out_features)."""
+        return transposed_convolution(x, self.kernel[...], self.stride) + self.bias[...][None, None, :]
+
+
+class ConvGenerator(nnx.Module):
+    """A ConvNet from z to an image in [-1, 1]: linear to 4x4, then 5x5 stride-2 transposed convolutions, then tanh.
+
+    The exercise's network (seed equation 1) is `width=64`: 4x4x512 - 256 - 128 - 64 - 3. The default is half as wide.
+
+    Args:
+      latent_dim: d, the length of z.
+      image_size: side of the square image, 8, 16, 32, 64, 128, ...
+      width: channels before the last layer; each layer below has twice as many.
+      channels: 3 for colour, 1 for grey.
+      rngs: `nnx.Rngs(seed)` for the initial weights.
+    """
+
+    def __init__(self, latent_dim: int = 2, image_size: int = 64, width: int = 32, channels: int = 3, *, rngs: nnx.Rngs):
+        self.num_layers = round(math.log2(image_size / 4)) if image_size >= 8 else 0
+        if self.num_layers < 1 or 4 * 2**self.num_layers != image_size:
+            raise ValueError(f"image_size must be 8, 16, 32, 64, 128, ... (4 times a power of two), got {image_size}.")
+        self.latent_dim, self.image_size, self.channels = latent_dim, image_size, channels
+        features = [width * 2 ** (self.num_layers - 1 - i) for i in range(self.num_layers)] + [channels]
+        self.features = tuple(features)
+        # Spread biases put the kinks of the first layer all over the plane, instead of all through z = 0.
+        self.first = nnx.Linear(latent_dim, 16 * features[0], bias_init=nnx.initializers.normal(1.5), rngs=rngs)
+        for i in range(self.num_layers):
+            setattr(self, f"conv{i}", TransposedConv(features[i], features[i + 1], rngs=rngs))
+
+    def __call__(self, z: jax.Array) -> jax.Array:
+        """Maps z of shape (d,) to an image of shape (image_size, image_size, channels)."""
+        x = self.first(z).reshape(4, 4, self.features[0])
+        for i in range(self.num_layers):
+            x = getattr(self, f"conv{i}")(jax.nn.leaky_relu(x, 0.2))
+        return jnp.tanh(x)
+
+
+def functional(generator: nnx.Module) -> tuple[Callable, dict]:
+    """Splits a generator into a pure function and its parameters.
+
+    Returns:
+      generate: function (params, z) -> y, for one z of shape (d,).
+      params: nested dict of arrays, W in the formulas. Calling `generate` never changes the generator.
+    """
+    graphdef, state = nnx.split(generator)
+    params = nnx.to_pure_dict(state)
+    treedef = jax.tree.structure(state)
+
+    def generate(params, z):
+        return nnx.merge(graphdef, jax.tree.unflatten(treedef, jax.tree.leaves(params)))(z)
+
+    return generate, params
+
+
+def with_params(generator: nnx.Module, params: dict) -> nnx.Module:
+    """Returns a new generator like the given one with parameters `params` (nested dict, as from `functional`)."""
+    graphdef, state = nnx.split(generator)
+    return nnx.merge(graphdef, jax.tree.unflatten(jax.tree.structure(state), jax.tree.leaves(params)))
+
+
+def reconstruct(generator: nnx.Module, z: jax.Array) -> jax.Array:
+    """Returns f(z_i; W) for z of shape (n, d): images (n, height, width, channels), or (n, D) for vectors."""
+    return _generate_batch(*nnx.split(generator), z)
+
+
+def latent_grid(generator: nnx.Module, low: float = -2.0, high: float = 2.0, num: int = 8) -> jax.Array:
+    """Generates the panel: f at num x num evenly spaced points of the plane of z1 and z2, other coordinates 0.
+
+    Row by row as one reads: z1 runs from low to high along a row, z2 from high (top row) to low, as on a plot.
+
+    Returns:
+      (num * num, height, width, channels).
+
+    Raises:
+      ValueError: the generator has fewer than two latent dimensions.
+    """
+    return reconstruct(generator, grid_points(low, high, num, generator.latent_dim))
+
+
+def grid_points(low: float, high: float, num: int, latent_dim: int = 2) -> jax.Array:
+    """Returns the z of `latent_grid`: (num * num, latent_dim)."""
+    if latent_dim < 2:
+        raise ValueError(f"a plane needs latent_dim of at least 2, got {latent_dim}.")
+    axis = jnp.linspace(low, high, num)
+    z1, z2 = jnp.meshgrid(axis, axis[::-1])
+    return jnp.pad(jnp.stack([z1.ravel(), z2.ravel()], axis=1), ((0, 0), (0, latent_dim - 2)))
+
+
+@partial(jax.jit, static_argnums=0)
+def _generate_batch(graphdef, state, z):
+    return jax.vmap(nnx.merge(graphdef, state))(z)

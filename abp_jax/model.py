@@ -1,0 +1,62 @@
+"""The model Y = f(Z; W) + e for one example: the only home of the signs, of sigma and of the half.
+
+    Z ~ N(0, I_d),   Y | Z ~ N(f(Z; W), sigma^2 I_D)                                       (seed equations 1 and 2)
+
+`generate` is a function z -> f(z; W) with W already in place. Sums run over all D numbers of y, never means: dividing
+by D or by a batch size would be another model, with another sigma.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+
+def log_prior(z: jax.Array) -> jax.Array:
+    """log p(z) = -|z|^2 / 2 - (d / 2) log 2 pi, for z of shape (d,)."""
+    return -0.5 * jnp.sum(z**2) - 0.5 * z.size * jnp.log(2 * jnp.pi)
+
+
+def log_noise(e: jax.Array, sigma: float) -> jax.Array:
+    """log p(e) = -|e|^2 / (2 sigma^2) - (D / 2) log 2 pi sigma^2, for e of any shape with D numbers."""
+    return -0.5 * jnp.sum(e**2) / sigma**2 - 0.5 * e.size * jnp.log(2 * jnp.pi * sigma**2)
+
+
+def log_likelihood(generate: Callable, z: jax.Array, y: jax.Array, sigma: float, temperature: float = 1.0) -> jax.Array:
+    """log p(y | z) / temperature, where log p(y | z) is `log_noise` of the error y - f(z; W).
+
+    Args:
+      generate: z -> f(z; W).
+      z: (d,).
+      y: any shape; the output of `generate` must have it too.
+      sigma: standard deviation of e, in the units of y, > 0.
+      temperature: > 0; 1 is the model, larger values flatten the likelihood.
+
+    Raises:
+      ValueError: `generate(z)` and y differ in shape.
+    """
+    return log_noise(y - _checked(generate(z), y), sigma) / temperature
+
+
+def log_joint(generate: Callable, z: jax.Array, y: jax.Array, sigma: float, temperature: float = 1.0) -> jax.Array:
+    """log p(y, z) = log p(z) + log p(y | z) / temperature (seed equation 4). Arguments as in `log_likelihood`."""
+    return log_prior(z) + log_likelihood(generate, z, y, sigma, temperature)
+
+
+def residual(generate: Callable, z: jax.Array, y: jax.Array, sigma: float, temperature: float = 1.0) -> jax.Array:
+    """The vector r(z), of length D + d, with log p(y, z) = -|r(z)|^2 / 2 + const: the data's part, then the prior's.
+
+    Gauss-Newton needs nothing else: with J = dr/dz, the gradient of log p(y, z) is -J'r and the precision of the
+    posterior is J'J, to first order. Arguments as in `log_likelihood`.
+    """
+    data_part = (y - _checked(generate(z), y)) / (sigma * jnp.sqrt(temperature))
+    return jnp.concatenate([data_part.ravel(), z])
+
+
+def _checked(output, y):
+    if output.shape != y.shape:
+        raise ValueError(
+            f"the generator gives one observation of shape {output.shape}, but y has shape {y.shape}. "
+            "These functions take one example: use jax.vmap for a batch."
+        )
+    return output

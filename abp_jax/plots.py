@@ -1,0 +1,93 @@
+"""Figures: arrays and a matplotlib Axes in, the Axes out. The look is in course.mplstyle (style "abp_jax.course")."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+
+LION, TIGER = "#b5651d", "#e4572e"
+
+
+def to_display(images: np.ndarray) -> np.ndarray:
+    """Maps [-1, 1] to [0, 1] and clips: the same map for every image, so that errors of amplitude stay visible."""
+    return np.clip((np.asarray(images, np.float32) + 1) / 2, 0, 1)
+
+
+def tile(images: np.ndarray, num_columns: int, gap: int = 2) -> np.ndarray:
+    """Lays images (n, h, w, c) out in rows on white. Returns one image in [0, 1], of shape (height, width, 3)."""
+    images = to_display(images)
+    images = np.broadcast_to(images, (*images.shape[:3], 3))
+    n, h, w, _ = images.shape
+    num_rows = -(-n // num_columns)
+    canvas = np.ones((num_rows * (h + gap) - gap, num_columns * (w + gap) - gap, 3), np.float32)
+    for i, image in enumerate(images):
+        row, column = divmod(i, num_columns)
+        canvas[row * (h + gap) :, column * (w + gap) :][:h, :w] = image
+    return canvas
+
+
+def image_grid(images: np.ndarray, ax: Axes, num_columns: int = 8, title: str = "") -> Axes:
+    """Shows images (n, h, w, c) with values in [-1, 1] in rows of `num_columns`."""
+    ax.imshow(tile(images, num_columns))
+    ax.set_title(title)
+    ax.set_axis_off()
+    return ax
+
+
+def panel(images: np.ndarray, ax: Axes, low: float = -2.0, high: float = 2.0) -> Axes:
+    """Shows the images of `latent_grid` (num * num, h, w, c) with the values of z1 and z2 along the edges."""
+    num = round(len(images) ** 0.5)
+    half_cell = (high - low) / (num - 1) / 2
+    edges = (low - half_cell, high + half_cell)
+    ax.imshow(tile(images, num, gap=0), extent=(*edges, *edges))
+    ticks = np.linspace(low, high, 5)
+    ax.set(xticks=ticks, yticks=ticks, xlabel="$z_1$", ylabel="$z_2$")
+    ax.grid(False)
+    return ax
+
+
+def thumbnails(images: np.ndarray, z: np.ndarray, ax: Axes, zoom: float = 0.35, color: str = "black") -> Axes:
+    """Draws each image (n, h, w, c) at its place z (n, 2) on the plane."""
+    for image, place in zip(to_display(images), np.asarray(z), strict=True):
+        image = np.broadcast_to(image, (*image.shape[:2], 3))
+        frame = {"edgecolor": color, "linewidth": 1.2, "boxstyle": "square,pad=0.05"}
+        ax.add_artist(AnnotationBbox(OffsetImage(image, zoom=zoom), tuple(place), pad=0, bboxprops=frame))
+    ax.set(xlabel="$z_1$", ylabel="$z_2$")
+    return ax
+
+
+def loss_curve(losses: np.ndarray, ax: Axes, label: str | None = None) -> Axes:
+    """Draws the mean squared error over the iterations, on a log scale."""
+    ax.semilogy(np.arange(1, len(losses) + 1), losses, label=label)
+    ax.set(xlabel="iteration", ylabel="mean squared error")
+    return ax
+
+
+def density(log_density: np.ndarray, ax: Axes, extent: tuple[float, float, float, float]) -> Axes:
+    """Shades exp(log_density) on a plane, the peak darkest.
+
+    log_density: (rows, columns), rows from the lowest z2 to the highest; extent: (z1 low, z1 high, z2 low, z2 high).
+    """
+    log_density = np.asarray(log_density)
+    values = np.exp(log_density - log_density.max())
+    ax.imshow(values, origin="lower", extent=extent, cmap="Blues", aspect="auto", interpolation="bilinear")
+    ax.set(xlabel="$z_1$", ylabel="$z_2$")
+    ax.grid(False)
+    return ax
+
+
+def trail(trajectory: np.ndarray, ax: Axes, color: str = "crimson") -> Axes:
+    """Draws a chain (num_steps, 2) as a path, faint where it began and strong where it ends."""
+    path = np.asarray(trajectory)
+    segments = np.stack([path[:-1], path[1:]], axis=1)
+    ax.add_collection(LineCollection(segments, colors=color, alpha=np.linspace(0.15, 0.9, len(segments)), linewidths=1))
+    ax.plot(*path[0], "o", color="white", markeredgecolor=color, markersize=6, zorder=3)
+    ax.plot(*path[-1], "o", color=color, markersize=6, zorder=3)
+    return ax
+
+
+def new_axes(num: int = 1, width: float = 4.2, height: float = 3.4):
+    """Returns one Axes, or a row of `num`, each `width` x `height` inches."""
+    _, axes = plt.subplots(1, num, figsize=(num * width, height), layout="constrained")
+    return axes

@@ -1,0 +1,153 @@
+"""Executes notebooks in place, one line each: run_notebooks.py [--cap MINUTES] [NOTEBOOK ...]
+
+Every notebook runs from top to bottom in a fresh kernel of this Python. A notebook is written only if all of it ran,
+and without what depends on the machine or the moment: times, widget states, versions, the history of progress bars.
+"""
+
+import argparse
+import asyncio
+import os
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this Python's kernel, not one installed for the user
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+ROOT = Path(__file__).resolve().parent.parent
+WIDGET = "application/vnd.jupyter.widget-view+json"
+OF_A_MACHINE = [str(ROOT), sys.prefix, str(Path.home()) + os.sep, os.path.join(tempfile.gettempdir(), "ipykernel_")]
+
+
+class NotebookError(Exception):
+    """A notebook did not run, or shows what it should not."""
+
+
+async def execute(notebook: nbformat.NotebookNode, folder: Path, cap: float) -> None:
+    """Runs every cell, filling in the outputs. Prints a dot every 5 s. Raises NotebookError."""
+    client = NotebookClient(
+        notebook,
+        kernel_name="python3",
+        timeout=None,
+        startup_timeout=120,
+        extra_arguments=["--log-level=CRITICAL"],
+        record_timing=False,
+        store_widget_state=False,
+        resources={"metadata": {"path": str(folder)}},
+    )
+    dots = asyncio.create_task(print_dots())
+    end = time.monotonic() + cap * 60
+    try:
+        await asyncio.wait_for(client.async_execute(), cap * 60)
+    except (CellExecutionError, DeadKernelError, TimeoutError) as error:
+        late = f"it was stopped after {cap:g} minutes, the cap"
+        raise NotebookError(late if time.monotonic() > end else str(error)) from None
+    finally:
+        dots.cancel()
+
+
+async def print_dots() -> None:
+    while True:
+        await asyncio.sleep(5)
+        print(".", end="", flush=True)
+
+
+def clean(notebook: nbformat.NotebookNode) -> None:
+    """Leaves in a notebook that ran what a reader should see. Raises NotebookError if an output names this machine."""
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    notebook.metadata["language_info"] = {"name": "python"}
+    for number, cell in enumerate(notebook.cells):
+        cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = list(filter(None, map(clean_output, join_streams(cell.outputs))))
+            check(number, cell.outputs)
+
+
+def join_streams(outputs: list) -> list:
+    """Joins neighbouring pieces of one stream and shows each line as a terminal would leave it."""
+    joined = []
+    for output in outputs:
+        last = joined[-1] if joined else {}
+        if output.output_type == "stream" and last.get("name") == output.name:
+            last.text += output.text
+        else:
+            joined.append(output)
+    for output in joined:
+        if output.output_type == "stream":
+            output.text = "\n".join(map(overwrite, output.text.replace("\r\n", "\n").split("\n")))
+    return joined
+
+
+def overwrite(line: str) -> str:
+    """Applies the carriage returns of a line, as progress bars print them, and drops escape codes.
+
+    >>> overwrite("\\r 10%|#   | \\r100%|####|")
+    '100%|####|'
+    """
+    shown = ""
+    for piece in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).split("\r"):
+        shown = piece + shown[len(piece) :]
+    return shown.rstrip() if "\r" in line else shown
+
+
+def clean_output(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
+    """Drops what is empty, and the widgets, which are dead in a saved notebook: the picture beside them stays."""
+    if output.output_type == "stream":
+        return output if output.text.strip() else None
+    if WIDGET in output.get("data", {}):
+        del output.data[WIDGET]
+        return output if set(output.data) - {"text/plain"} else None
+    if output.output_type == "error":  # of a cell that is meant to fail; the way through the files differs elsewhere
+        output.traceback = output.traceback[-1:]
+    return output
+
+
+def check(number: int, outputs: list) -> None:
+    for output in outputs:
+        data = output.get("data", {})
+        shown = [output.get("text", ""), data.get("text/plain", ""), data.get("text/html", "")]
+        text = "\n".join(shown + output.get("traceback", []))
+        found = [word for word in OF_A_MACHINE if word in text] or re.findall(r"\bat 0x[0-9a-f]{6,}", text)
+        if found:
+            raise NotebookError(f"the output of cell {number} shows {found[0]!r}, which differs on another machine")
+
+
+def run(file: Path, cap: float) -> None:
+    """Executes one notebook and replaces its file. Raises NotebookError, and then leaves the file as it was."""
+    notebook = nbformat.read(file, as_version=4)
+    asyncio.run(execute(notebook, file.resolve().parent, cap))
+    clean(notebook)
+    nbformat.validate(notebook)
+    new = file.with_name(f".{file.name}.new")
+    nbformat.write(notebook, new)
+    os.replace(new, file)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("notebooks", nargs="*", type=Path, help="default: all of notebooks/")
+    parser.add_argument("--cap", type=float, default=15, help="minutes after which a notebook is stopped")
+    arguments = parser.parse_args()
+    failed = []
+    for file in arguments.notebooks or sorted((ROOT / "notebooks").glob("*.ipynb")):
+        print(f"{file.name} ", end="", flush=True)
+        start = time.monotonic()
+        try:
+            run(file, arguments.cap)
+            print(f" {(time.monotonic() - start) / 60:.1f} min, {file.stat().st_size / 1e3:.0f} kB", flush=True)
+        except NotebookError as error:
+            failed.append(file.name)
+            print(f" failed after {(time.monotonic() - start) / 60:.1f} min and left as it was:\n{error}", flush=True)
+    if failed:
+        print("failed:", *failed)
+    return len(failed) > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

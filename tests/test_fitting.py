@@ -1,0 +1,161 @@
+import signal
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import abp_jax as abp
+from abp_jax import factor_analysis, fitting
+
+
+@pytest.fixture
+def small_generator():
+    return abp.ConvGenerator(image_size=16, width=4, rngs=nnx.Rngs(0))
+
+
+def test_defaults_on_the_eleven_faces(key):
+    """The promise of the course: 600 iterations at 64 x 64 with every setting left as it is."""
+    images = abp.load_lion_tiger()
+    result = abp.fit(abp.ConvGenerator(rngs=nnx.Rngs(0)), images, key=key)
+    assert result.losses.shape == (600,)
+    assert float(abp.reconstruction_error(result.generator, result.z, images).mean()) <= 0.006
+    np.testing.assert_allclose(result.z.mean(0), 0, atol=0.05)
+    np.testing.assert_allclose(np.cov(result.z.T, bias=True), np.eye(2), atol=0.1)
+    # Images that were inferred anew are reconstructed about as well, and from other starts.
+    z = abp.infer(result.generator, images, key=jax.random.key(1), num_steps=50)
+    assert float(abp.reconstruction_error(result.generator, z, images).mean()) <= 0.02
+
+
+def test_the_generator_given_is_not_changed(small_generator, small_faces, key):
+    z = jnp.ones((1, 2))
+    before = abp.reconstruct(small_generator, z)
+    result = abp.fit(small_generator, small_faces, 3, key=key, progress=False)
+    np.testing.assert_array_equal(abp.reconstruct(small_generator, z), before)
+    assert not np.allclose(abp.reconstruct(result.generator, z), before)
+
+
+def test_the_key_decides_everything(small_generator, small_faces):
+    runs = [abp.fit(small_generator, small_faces, 3, key=jax.random.key(s), progress=False) for s in (0, 0, 1)]
+    np.testing.assert_array_equal(runs[0].z, runs[1].z)
+    assert not np.allclose(runs[0].z, runs[2].z)
+
+
+def test_resume_continues_the_run(small_generator, small_faces, key):
+    options = dict(key=key, learning_rate=lambda t: 1e-3, batch_size=4, progress=False)
+    half = abp.fit(small_generator, small_faces, 5, **options)
+    whole = abp.fit(small_generator, small_faces, 9, **options)
+    resumed = abp.fit(small_generator, small_faces, 9, resume=half, **options)
+    np.testing.assert_array_equal(resumed.z, whole.z)
+    np.testing.assert_array_equal(resumed.losses, whole.losses)
+
+
+def test_every_example_is_visited_in_a_pass_the_last_partial_batch_too(small_generator, small_faces, key):
+    start = fitting.learning.init({}, fitting.optax.sgd(1.0), 11, 2, key).z
+    result = abp.fit(small_generator, small_faces, 3, key=key, batch_size=4, whitening=False, progress=False)
+    assert np.all(np.any(result.z != start, axis=1))
+    batches = [fitting.batch_indices(key, t, 11, 4) for t in range(6)]
+    assert [len(b) for b in batches] == [4, 4, 3, 4, 4, 3]
+    for epoch in (batches[:3], batches[3:]):
+        assert sorted(np.concatenate(epoch)) == list(range(11))
+    assert not np.array_equal(np.concatenate(batches[:3]), np.concatenate(batches[3:]))
+
+
+def test_linear_generator_reaches_the_maximum_of_the_likelihood(key):
+    keys = jax.random.split(key, 3)
+    W, sigma = jax.random.normal(keys[0], (8, 2)), 0.5
+    z = jax.random.normal(keys[1], (300, 2))
+    y = z @ W.T + sigma * jax.random.normal(keys[2], (300, 8))
+    generator = abp.LinearGenerator(2, 8, rngs=nnx.Rngs(0))
+    result = abp.fit(generator, y, 600, key=key, sigma=sigma, sampler="langevin", step_size=0.1, num_steps=20,
+                     learning_rate=0.02, progress=False)
+    first = result.generator.first
+    learned = factor_analysis.FactorAnalysis(first.kernel[...].T, first.bias[...], sigma)
+    best = factor_analysis.maximum_likelihood(y, 2, sigma)
+    scores = [float(factor_analysis.log_marginal_likelihood(m, y).mean()) for m in (learned, best)]
+    assert scores[0] <= scores[1] + 1e-3 and scores[0] > scores[1] - 0.01 * abs(scores[1])
+
+
+def test_divergence_is_explained_and_keeps_the_last_sound_result(key):
+    y = 10 * jax.random.normal(key, (20, 5))
+    generator = abp.LinearGenerator(2, 5, rngs=nnx.Rngs(0))
+    with pytest.raises(abp.ChainDiverged, match=r"iteration \d+ with step_size=2\. .*largest stable step is 0\.\d+") as caught:
+        abp.fit(generator, y, 50, key=key, sampler="langevin", step_size=2.0, whitening=False, progress=False)
+    result = caught.value.result
+    assert np.all(np.isfinite(result.z)) and len(result.losses) == int(result.state.iteration)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(sampler="hmc"), r"sampler must be one of \['gauss_newton', 'langevin'\], got 'hmc'"),
+        (dict(sigma=0.0), "sigma must be positive, got 0"),
+        (dict(step_size=-1.0), "step_size must be positive"),
+        (dict(num_steps=0), "num_steps must be positive"),
+        (dict(batch_size=0), "batch_size must be positive"),
+        (dict(num_iterations=0), "num_iterations must be positive"),
+    ],
+)
+def test_bad_arguments(small_generator, small_faces, key, changes, message):
+    with pytest.raises(ValueError, match=message):
+        abp.fit(small_generator, small_faces, **(dict(key=key) | changes))
+
+
+def test_bad_images(small_generator, small_faces, key):
+    with pytest.raises(ValueError, match=r"shape \(11, 64, 64, 3\).*gives \(16, 16, 3\)"):
+        abp.fit(small_generator, abp.load_lion_tiger(), key=key)
+    with pytest.raises(ValueError, match=r"shape \(16, 16, 3\)"):
+        abp.fit(small_generator, small_faces[0], key=key)
+    with pytest.raises(ValueError, match="nan or infinite"):
+        abp.fit(small_generator, np.full_like(small_faces, np.nan), key=key)
+    with pytest.raises(ValueError, match="more examples than latent dimensions"):
+        abp.fit(small_generator, small_faces[:2], key=key)
+
+
+STOP = """
+import jax
+from flax import nnx
+import abp_jax as abp
+
+generator = abp.ConvGenerator(image_size=16, width=4, rngs=nnx.Rngs(0))
+result = abp.fit(generator, abp.load_lion_tiger(size=16), 1_000_000, key=jax.random.key(0))
+print("KEPT", len(result.losses), int(result.state.iteration), bool(jax.numpy.isfinite(result.z).all()))
+"""
+
+
+def test_interrupt_keeps_the_last_complete_state():
+    """A real process and a real SIGINT, which is what the stop button sends."""
+    process = subprocess.Popen([sys.executable, "-u", "-c", STOP], stdout=subprocess.PIPE, text=True, bufsize=1)
+    seen = ""
+    while "error 0." not in seen:
+        seen += process.stdout.read(1)
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "the result so far is returned" in rest
+    done, iteration, finite = rest.split("KEPT")[1].split()
+    assert done == iteration and int(done) > 0 and finite == "True"
+
+
+def test_infer_finds_the_best_of_several_modes(key):
+    """y = z^2 with a slope that tells the two modes apart; chains from the prior end in both."""
+    params = jnp.array([1.0, 0.2])
+
+    class Parabola(nnx.Module):
+        latent_dim = 1
+
+        def __call__(self, z):
+            return jnp.concatenate([params[0] * z**2, params[1] * z])
+
+    z = abp.infer(Parabola(), jnp.array([[1.0, 0.2], [1.0, -0.2]]), key=key, sigma=0.05, num_steps=200)
+    np.testing.assert_allclose(z[:, 0], [1, -1], atol=0.15)
+
+
+def test_infer_does_not_need_the_training_set(small_generator, small_faces, key):
+    z = abp.infer(small_generator, small_faces[:2], key=key, num_steps=5, num_starts=2)
+    more = abp.infer(small_generator, small_faces[:5], key=key, num_steps=5, num_starts=2)
+    assert z.shape == (2, 2)
+    np.testing.assert_allclose(z, more[:2], atol=1e-3)

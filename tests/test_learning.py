@@ -1,0 +1,124 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+import abp_jax as abp
+from abp_jax import langevin, learning, model
+from abp_jax.generators import functional
+
+CHAIN = dict(sigma=0.3, sampler="gauss_newton", step_size=0.5, num_steps=3)
+
+
+@pytest.fixture(scope="module")
+def setup(small_faces):
+    generator = abp.ConvGenerator(image_size=16, width=4, rngs=nnx.Rngs(0))
+    generate, params = functional(generator)
+    optimizer = optax.sgd(1e-6)
+    state = learning.init(params, optimizer, len(small_faces), 2, jax.random.key(0))
+    return generate, optimizer, state, jnp.asarray(small_faces)
+
+
+def test_whitening_leaves_every_image_unchanged_and_z_standard(setup, key):
+    generate, _, state, _ = setup
+    skewed = jax.random.normal(key, (50, 2)) @ jnp.array([[3.0, 1.0], [0.0, 0.2]]) + jnp.array([[5.0, -2.0]])
+    params, z = learning.whiten(state.params, skewed)
+    before = jax.vmap(partial(generate, state.params))(skewed)
+    after = jax.vmap(partial(generate, params))(z)
+    np.testing.assert_allclose(after, before, atol=2e-4)
+    np.testing.assert_allclose(z.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(np.cov(z.T, bias=True), np.eye(2), atol=1e-4)
+
+
+def test_whitening_of_one_latent_dimension(key):
+    generate, params = functional(abp.LinearGenerator(1, 3, rngs=nnx.Rngs(0)))
+    z = 4 + 3 * jax.random.normal(key, (20, 1))
+    new, white = learning.whiten(params, z)
+    np.testing.assert_allclose(jax.vmap(partial(generate, new))(white), jax.vmap(partial(generate, params))(z), atol=1e-4)
+
+
+@pytest.mark.parametrize("sampler", ["gauss_newton", "langevin"])
+def test_a_chain_does_not_depend_on_the_batch_it_sits_in(setup, sampler):
+    generate, _, state, images = setup
+    f, chain = partial(generate, state.params), CHAIN | dict(sampler=sampler, step_size=0.05)
+    keys = learning.example_keys(state.key, 7, jnp.arange(11))
+    everyone = learning.infer_latents(f, keys, state.z, images, **chain)
+    some = jnp.array([9, 2, 4])
+    alone = learning.infer_latents(f, learning.example_keys(state.key, 7, some), state.z[some], images[some], **chain)
+    np.testing.assert_allclose(alone, everyone[some], atol=1e-4)
+
+
+def test_keys_differ_between_examples_and_iterations(key):
+    keys = [learning.example_keys(key, t, jnp.arange(5)) for t in range(4)]
+    noise = jax.vmap(jax.random.normal)(jnp.concatenate(keys))
+    assert len(np.unique(noise)) == 20
+
+
+def test_chain_is_the_sampler_on_the_model(setup):
+    """Example 3's chain is `langevin.sample` on log p(y, z), started where its z stood."""
+    generate, _, state, images = setup
+    f = partial(generate, state.params)
+    keys = learning.example_keys(state.key, 1, jnp.arange(11))
+    for sampler, move, target in [
+        ("gauss_newton", langevin.gauss_newton_step, lambda z: model.residual(f, z, images[3], 0.3)),
+        ("langevin", langevin.langevin_step, lambda z: model.log_joint(f, z, images[3], 0.3)),
+    ]:
+        chain = CHAIN | dict(sampler=sampler, step_size=0.05)
+        z = learning.infer_latents(f, keys, state.z, images, **chain)
+        path, _ = langevin.sample(keys[3], state.z[3], lambda k, z, m=move, t=target: m(k, z, t, 0.05), 3)
+        np.testing.assert_allclose(z[3], path[-1], atol=1e-4)
+
+
+def test_learning_gradient_is_the_sum_over_examples_of_equation_10(setup):
+    """(y - f) df/dW / sigma^2, summed over pixels and examples, by explicit Jacobians."""
+    generate, _, state, images = setup
+    y, z, sigma = images[:3], state.z[:3], 0.3
+    gradient, loss = learning.learning_gradient(generate, state.params, z, y, sigma)
+    total, squared_error = 0.0, 0.0
+    for i in range(3):
+        error = y[i] - generate(state.params, z[i])
+        jacobian = jax.jacrev(lambda p, z=z[i]: generate(p, z))(state.params)["conv1"]["bias"]
+        total = total + jnp.einsum("hwc,hwcb->b", error, jacobian) / sigma**2
+        squared_error += float(jnp.sum(error**2))
+    np.testing.assert_allclose(gradient["conv1"]["bias"], total, rtol=1e-3)
+    np.testing.assert_allclose(loss, squared_error / y.size, rtol=1e-5)
+
+
+@pytest.mark.parametrize("whitening", [False, True])
+def test_one_iteration_infers_then_learns_at_the_new_z(setup, whitening):
+    generate, optimizer, state, images = setup
+    indices = jnp.arange(11)
+    new, info = learning.iterate(state, images, indices, generate=generate, optimizer=optimizer, whitening=whitening, **CHAIN)
+    keys = learning.example_keys(state.key, 1, indices)
+    z = learning.infer_latents(partial(generate, state.params), keys, state.z, images, **CHAIN)
+    params, z_white = learning.whiten(state.params, z) if whitening else (state.params, z)
+    gradient, loss = learning.learning_gradient(generate, params, z_white, images, 0.3)
+    climbed = jax.tree.map(lambda p, g: p + 1e-6 * g, params, gradient)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), new.params, climbed)
+    np.testing.assert_allclose(new.z, z_white, atol=1e-4)
+    np.testing.assert_allclose(info.loss, loss, rtol=1e-4)
+    np.testing.assert_allclose(info.largest_z, jnp.max(jnp.abs(z)), rtol=1e-4)
+    assert int(new.iteration) == 1 and not np.allclose(new.z, state.z)
+
+
+def test_a_minibatch_moves_its_own_examples_alone(setup):
+    generate, optimizer, state, images = setup
+    batch = jnp.array([1, 8])
+    run = lambda b: learning.iterate(state, images, b, generate=generate, optimizer=optimizer, whitening=False, **CHAIN)[0]
+    moved = np.any(run(batch).z != state.z, axis=1)
+    np.testing.assert_array_equal(np.flatnonzero(moved), batch)
+    np.testing.assert_allclose(run(batch).z[batch], run(jnp.arange(11)).z[batch], atol=1e-4)
+
+
+def test_a_small_step_climbs_the_likelihood(setup):
+    generate, _, state, images = setup
+    total = lambda params: sum(model.log_joint(partial(generate, params), z, y, 0.3) for z, y in zip(state.z, images, strict=True))
+    gradient, _ = learning.learning_gradient(generate, state.params, state.z, images, 0.3)
+    step = 1e-7
+    climbed = jax.tree.map(lambda p, g: p + step * g, state.params, gradient)
+    expected = step * sum(float(jnp.sum(g**2)) for g in jax.tree.leaves(gradient))
+    np.testing.assert_allclose(float(total(climbed) - total(state.params)), expected, rtol=0.1)
