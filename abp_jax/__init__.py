@@ -1,15 +1,17 @@
-"""abp_jax: generator networks learned by alternating back-propagation. The files, in the order in which data flows:
+"""Generator networks learned by alternating back-propagation.
 
-    data                    images -> arrays
-    transposed_convolution  one exact, fast layer
-    generators              z -> y
-    model                   log p(z), log p(y | z), log p(y, z)
-    langevin                chains that sample z
-    factor_analysis         the linear case, with exact answers
-    learning                one iteration: infer z, whiten, learn W
-    checkpoints             save and restore
-    fitting                 many iterations: fit; new images: infer
-    metrics, plots, widgets numbers, figures, sliders
+The files, in the order in which data flows:
+
+- data: images as arrays
+- transposed_convolution: one layer, exact and fast
+- generators: z to y
+- model: log p(z), log p(y | z), log p(y, z)
+- langevin: chains that sample z
+- factor_analysis: the linear case, with exact answers
+- learning: one iteration, which infers z, whitens, learns W
+- checkpoints: save and restore
+- fitting: many iterations (fit), and inference for new images (infer)
+- metrics, plots, widgets: numbers, figures, sliders
 """
 
 from abp_jax import (

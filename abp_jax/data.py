@@ -102,7 +102,7 @@ def load_lion_tiger(source: str = "faces", size: int = 64) -> np.ndarray:
     """Loads the eleven lions and tigers of the exercise.
 
     Args:
-      source: "faces", the drawn faces that come with the course (5 lions, then 6 tigers; see data/lion_tiger/CREDITS.md),
+      source: "faces", the drawn faces that come with the course (5 lions, then 6 tigers; data/lion_tiger/CREDITS.md),
         or "course", the photographs of the original exercise (6 tigers, then 5 lions), which are fetched once to this
         machine, checked against their hashes and kept in a cache folder.
       size: side of the images, in pixels.
@@ -118,7 +118,9 @@ def load_lion_tiger(source: str = "faces", size: int = 64) -> np.ndarray:
         return load_images(data_folder() / "lion_tiger", size)
     if source == "course":
         return np.stack([load_image(file, size) for file in fetch_course_photographs()])
-    raise ValueError(f'source must be "faces" or "course", got {source!r}. For your own images, use load_images(folder).')
+    raise ValueError(
+        f'source must be "faces" or "course", got {source!r}. For your own images, use load_images(folder).'
+    )
 
 
 def lion_tiger_labels(source: str = "faces") -> list[str]:

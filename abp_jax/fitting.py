@@ -60,6 +60,7 @@ def fit(
     step_size: float | None = None,
     whitening: bool = True,
     # learning
+    num_warmup: int = 20,
     learning_rate: float | optax.Schedule = 1e-3,
     batch_size: int | None = None,
     # running
@@ -81,6 +82,8 @@ def fit(
       num_steps: Langevin steps for each example in an iteration.
       step_size: s; by default 0.5 for "gauss_newton", whose s has no unit, and 0.01 for "langevin".
       whitening: after each inference, give z mean 0 and covariance I over the examples (see `learning.whiten`).
+      num_warmup: how many of the iterations, at the start, learn W alone with z as drawn from the prior. W then knows
+        the mean of the data before anything is inferred; else the first chains would make up for it with a huge z.
       learning_rate: of Adam with b1 = 0.5. A number is kept for the first half and then falls to 0 along a cosine; a
         schedule is used as it is.
       batch_size: examples for each iteration, by default all. The last batch of a pass may be smaller.
@@ -100,23 +103,43 @@ def fit(
     optimizer = optax.adam(_schedule(learning_rate, num_iterations), b1=0.5)
     state = learning.init(params, optimizer, len(images), generator.latent_dim, key)
     losses: list[float] = []
-    settings = dict(sigma=sigma, sampler=sampler, num_steps=num_steps, step_size=step_size, whitening=whitening,
-                    learning_rate=learning_rate if isinstance(learning_rate, float) else "a schedule",
-                    batch_size=batch_size, key=jax.random.key_data(key).tolist(), images=_fingerprint(images))
+    settings = dict(
+        sigma=sigma,
+        sampler=sampler,
+        num_steps=num_steps,
+        step_size=step_size,
+        whitening=whitening,
+        num_warmup=num_warmup,
+        learning_rate=learning_rate if isinstance(learning_rate, float) else "a schedule",
+        batch_size=batch_size,
+        key=jax.random.key_data(key).tolist(),
+        images=_fingerprint(images),
+    )
     if resume is not None:
         state, losses = resume.state, list(resume.losses)
     elif checkpoint_dir is not None and checkpoints.exists(checkpoint_dir):
         state, losses = checkpoints.restore(checkpoint_dir, state, settings)
 
-    iterate = jax.jit(partial(learning.iterate, generate=generate, optimizer=optimizer, sigma=sigma, sampler=sampler,
-                              step_size=step_size, num_steps=num_steps, whitening=whitening))
+    learn = partial(learning.learn, generate=generate, optimizer=optimizer, sigma=sigma)
+    iterate = partial(
+        learning.iterate,
+        generate=generate,
+        optimizer=optimizer,
+        sigma=sigma,
+        sampler=sampler,
+        step_size=step_size,
+        num_steps=num_steps,
+        whitening=whitening,
+    )
+    learn, iterate = jax.jit(learn), jax.jit(iterate)
     result = partial(_result, generator)
     start = len(losses)
     bar = tqdm(total=num_iterations, initial=start, disable=not progress, file=sys.stdout, ncols=78, mininterval=0.5)
     with bar:
         try:
             for t in range(start, num_iterations):
-                new_state, info = iterate(state, images, batch_indices(key, t, len(images), batch_size))
+                advance = learn if t < num_warmup else iterate
+                new_state, info = advance(state, images, batch_indices(key, t, len(images), batch_size))
                 loss = float(info.loss)
                 if not (math.isfinite(loss) and float(info.largest_z) < LARGEST_SANE_Z):
                     message = _explain(generate, state, images, sigma, sampler, step_size, t + 1)
@@ -171,8 +194,9 @@ def infer(
     def chains(params, keys):
         f = partial(generate, params)
         z = jax.vmap(lambda k: jax.random.normal(k, (generator.latent_dim,)))(keys)
-        z = learning.infer_latents(f, keys, z, images, sigma=sigma, sampler=sampler, step_size=step_size,
-                                   num_steps=num_steps)
+        z = learning.infer_latents(
+            f, keys, z, images, sigma=sigma, sampler=sampler, step_size=step_size, num_steps=num_steps
+        )
         return z, jax.vmap(lambda z, y: model.log_joint(f, z, y, sigma))(z, images)
 
     starts = [chains(params, learning.example_keys(key, s, jnp.arange(len(images)))) for s in range(num_starts)]
@@ -211,8 +235,13 @@ def _check(generator, images, num_iterations, sigma, sampler, num_steps, step_si
     if sampler not in DEFAULT_STEP_SIZE:
         raise ValueError(f"sampler must be one of {sorted(DEFAULT_STEP_SIZE)}, got {sampler!r}.")
     step_size = DEFAULT_STEP_SIZE[sampler] if step_size is None else step_size
-    for name, value in dict(num_iterations=num_iterations, sigma=sigma, num_steps=num_steps, step_size=step_size,
-                            batch_size=1 if batch_size is None else batch_size).items():
+    for name, value in dict(
+        num_iterations=num_iterations,
+        sigma=sigma,
+        num_steps=num_steps,
+        step_size=step_size,
+        batch_size=1 if batch_size is None else batch_size,
+    ).items():
         if not value > 0:
             raise ValueError(f"{name} must be positive, got {value}.")
     output = jax.eval_shape(generator, jax.ShapeDtypeStruct((generator.latent_dim,), jnp.float32)).shape

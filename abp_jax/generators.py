@@ -64,12 +64,14 @@ class TransposedConv(nnx.Module):
     """A transposed convolution with bias; `flax.nnx.ConvTranspose` with padding "SAME", exact and fast on a CPU.
 
     Its kernel starts as a smooth interpolation (binomial weights over the pixels) with a random mixture of channels, of
-    variance 2 / in_features as He's. Independent weights for every pixel of the kernel would start, and end, as speckle.
+    variance 1 / in_features. Independent weights for every pixel of the kernel would start, and end, as speckle.
     """
 
     def __init__(self, in_features: int, out_features: int, kernel_size: int = 5, stride: int = 2, *, rngs: nnx.Rngs):
-        mixture = math.sqrt(2 / in_features) * jax.random.normal(rngs.params(), (in_features, out_features))
-        binomial = jnp.array([math.comb(kernel_size - 1, i) for i in range(kernel_size)]) * stride / 2 ** (kernel_size - 1)
+        mixture = math.sqrt(1 / in_features) * jax.random.normal(rngs.params(), (in_features, out_features))
+        binomial = (
+            jnp.array([math.comb(kernel_size - 1, i) for i in range(kernel_size)]) * stride / 2 ** (kernel_size - 1)
+        )
         self.stride = stride
         self.kernel = nnx.Param(jnp.einsum("h,w,io->hwio", binomial, binomial, mixture))
         self.bias = nnx.Param(jnp.zeros(out_features))
@@ -92,7 +94,9 @@ class ConvGenerator(nnx.Module):
       rngs: `nnx.Rngs(seed)` for the initial weights.
     """
 
-    def __init__(self, latent_dim: int = 2, image_size: int = 64, width: int = 32, channels: int = 3, *, rngs: nnx.Rngs):
+    def __init__(
+        self, latent_dim: int = 2, image_size: int = 64, width: int = 32, channels: int = 3, *, rngs: nnx.Rngs
+    ):
         self.num_layers = round(math.log2(image_size / 4)) if image_size >= 8 else 0
         if self.num_layers < 1 or 4 * 2**self.num_layers != image_size:
             raise ValueError(f"image_size must be 8, 16, 32, 64, 128, ... (4 times a power of two), got {image_size}.")
@@ -100,7 +104,7 @@ class ConvGenerator(nnx.Module):
         features = [width * 2 ** (self.num_layers - 1 - i) for i in range(self.num_layers)] + [channels]
         self.features = tuple(features)
         # Spread biases put the kinks of the first layer all over the plane, instead of all through z = 0.
-        self.first = nnx.Linear(latent_dim, 16 * features[0], bias_init=nnx.initializers.normal(1.5), rngs=rngs)
+        self.first = nnx.Linear(latent_dim, 16 * features[0], bias_init=nnx.initializers.normal(2.0), rngs=rngs)
         for i in range(self.num_layers):
             setattr(self, f"conv{i}", TransposedConv(features[i], features[i + 1], rngs=rngs))
 

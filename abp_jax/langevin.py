@@ -1,6 +1,6 @@
 """Langevin dynamics on one latent vector. Nothing here knows a network: a log density, or a residual, is all it takes.
 
-    z' = z + s^2/2 grad log p(z) + s u,   u ~ N(0, I)                                              (seed equation 7)
+z' = z + s^2/2 grad log p(z) + s u,   u ~ N(0, I)                                              (seed equation 7)
 """
 
 from collections.abc import Callable

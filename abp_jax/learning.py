@@ -53,8 +53,17 @@ def example_keys(key: jax.Array, iteration, indices: jax.Array) -> jax.Array:
     return jax.vmap(lambda i: jax.random.fold_in(at_iteration, i))(indices)
 
 
-def infer_latents(generate: Callable, keys: jax.Array, z: jax.Array, images: jax.Array, *, sigma: float,
-                  sampler: str, step_size: float, num_steps: int) -> jax.Array:
+def infer_latents(
+    generate: Callable,
+    keys: jax.Array,
+    z: jax.Array,
+    images: jax.Array,
+    *,
+    sigma: float,
+    sampler: str,
+    step_size: float,
+    num_steps: int,
+) -> jax.Array:
     """Inference step: runs the chain of every example from where it stands.
 
     generate: z -> f(z; W); keys: (n,); z: (n, d); images: (n, ...). Returns the new z, (n, d).
@@ -72,7 +81,7 @@ def infer_latents(generate: Callable, keys: jax.Array, z: jax.Array, images: jax
 
 
 def whiten(params: dict, z: jax.Array) -> tuple[dict, jax.Array]:
-    """Gives z mean 0 and covariance I over the examples, and absorbs the map into the first layer: f(z; W) is as before.
+    """Gives z mean 0 and covariance I over the examples; the first layer absorbs the map, so that f(z; W) is as before.
 
     With z = m + L z~, where LL' is the covariance, the first layer's W z + b becomes (W L) z~ + (b + W m). This is
     parameter-expanded EM (Liu, Rubin, Wu, Biometrika 1998). The likelihood leaves the scale of z free, and the prior
@@ -86,25 +95,52 @@ def whiten(params: dict, z: jax.Array) -> tuple[dict, jax.Array]:
     return {**params, "first": first}, z
 
 
-def iterate(state: ABPState, images: jax.Array, indices: jax.Array, *, generate: Callable, optimizer, sigma: float,
-            sampler: str, step_size: float, num_steps: int, whitening: bool) -> tuple[ABPState, ABPInfo]:
+def iterate(
+    state: ABPState,
+    images: jax.Array,
+    indices: jax.Array,
+    *,
+    generate: Callable,
+    optimizer,
+    sigma: float,
+    sampler: str,
+    step_size: float,
+    num_steps: int,
+    whitening: bool,
+) -> tuple[ABPState, ABPInfo]:
     """One iteration of Algorithm 1 on the examples `indices`: infer their z, whiten all z, update W.
 
     generate: (params, z) -> f(z; W); images: (n, ...), all of them; indices: (b,), each at most once.
     """
-    y = images[indices]
     keys = example_keys(state.key, state.iteration + 1, indices)
-    inferred = infer_latents(partial(generate, state.params), keys, state.z[indices], y, sigma=sigma, sampler=sampler,
-                             step_size=step_size, num_steps=num_steps)
+    inferred = infer_latents(
+        partial(generate, state.params),
+        keys,
+        state.z[indices],
+        images[indices],
+        sigma=sigma,
+        sampler=sampler,
+        step_size=step_size,
+        num_steps=num_steps,
+    )
     params, z = state.params, state.z.at[indices].set(inferred)
     if whitening:
         params, z = whiten(params, z)
+    state, info = learn(
+        state._replace(params=params, z=z), images, indices, generate=generate, optimizer=optimizer, sigma=sigma
+    )
+    return state, info._replace(largest_z=jnp.max(jnp.abs(inferred)))
 
-    gradient, loss = learning_gradient(generate, params, z[indices], y, sigma)
+
+def learn(state: ABPState, images: jax.Array, indices: jax.Array, *, generate: Callable, optimizer, sigma: float):
+    """Learning step: moves W by the gradient at the present z. Arguments and results as in `iterate`."""
+    z = state.z[indices]
+    gradient, loss = learning_gradient(generate, state.params, z, images[indices], sigma)
     descent = jax.tree.map(jnp.negative, gradient)  # optax minimises
-    updates, opt_state = optimizer.update(descent, state.opt_state, params)
-    params = optax.apply_updates(params, updates)
-    return ABPState(params, opt_state, z, state.key, state.iteration + 1), ABPInfo(loss, jnp.max(jnp.abs(inferred)))
+    updates, opt_state = optimizer.update(descent, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    state = state._replace(params=params, opt_state=opt_state, iteration=state.iteration + 1)
+    return state, ABPInfo(loss, jnp.max(jnp.abs(z)))
 
 
 def learning_gradient(generate: Callable, params: dict, z: jax.Array, y: jax.Array, sigma: float):

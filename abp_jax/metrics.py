@@ -24,4 +24,6 @@ def autocorrelation(chain: jax.Array, max_lag: int) -> jax.Array:
     if chain.ndim != 1 or len(chain) <= max_lag:
         raise ValueError(f"a chain (num_steps,) longer than max_lag={max_lag} is needed, got shape {chain.shape}.")
     centred = chain - chain.mean()
-    return jnp.array([jnp.vdot(centred[: len(chain) - k], centred[k:]) for k in range(max_lag + 1)]) / (centred @ centred)
+    return jnp.array([jnp.vdot(centred[: len(chain) - k], centred[k:]) for k in range(max_lag + 1)]) / (
+        centred @ centred
+    )

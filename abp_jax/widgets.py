@@ -58,8 +58,15 @@ class LatentExplorer(ipywidgets.HBox):
         if self.render(np.zeros(d)).ndim != 3:
             raise ValueError("LatentExplorer shows images (h, w, c); this generator gives another shape.")
         self.sliders = [
-            ipywidgets.FloatSlider(float(np.clip(v, low, high)), min=low, max=high, step=0.05, description=f"z{i + 1}",
-                                   continuous_update=True, readout_format=".2f")
+            ipywidgets.FloatSlider(
+                float(np.clip(v, low, high)),
+                min=low,
+                max=high,
+                step=0.05,
+                description=f"z{i + 1}",
+                continuous_update=True,
+                readout_format=".2f",
+            )
             for i, v in enumerate(places[0])
         ]
         self.image = ipywidgets.Image(format="png", width=size, height=size)
@@ -110,7 +117,8 @@ STYLE = """<style>
 .abp-pixelated {image-rendering: pixelated; object-fit: contain; margin: 0 0 0 12px}
 .abp-plane {position: relative; overflow: visible; width: 300px; height: 300px; margin: 8px 2px}
 .abp-plane > * {position: absolute; inset: 0; margin: 0; width: 300px; height: 300px; overflow: visible}
-.abp-plane .widget-html-content, .abp-plane .jupyter-widgets-html-content {position: relative; width: 300px; height: 300px}
+.abp-plane .widget-html-content {position: relative; width: 300px; height: 300px}
+.abp-plane .jupyter-widgets-html-content {position: relative; width: 300px; height: 300px}
 .abp-marker {pointer-events: none}
 .abp-atlas {width: 300px; height: 300px; background-size: cover; border: 1px solid #8888; box-sizing: border-box}
 .abp-dot, .abp-ring {position: absolute; border-radius: 50%; transform: translate(-50%, 50%); box-sizing: border-box}

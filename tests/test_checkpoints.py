@@ -69,7 +69,9 @@ def test_other_settings_are_refused_and_nothing_is_overwritten(tmp_path, small_f
     run(tmp_path, 2, small_faces)
     before = (tmp_path / checkpoints.STATE_FILE).read_bytes()
     for changes in (dict(sigma=0.2), dict(key=jax.random.key(1)), dict(batch_size=5), dict(sampler="langevin")):
-        with pytest.raises(ValueError, match=rf"belongs to another run: .*{next(iter(changes))} was .*delete the folder"):
+        with pytest.raises(
+            ValueError, match=rf"belongs to another run: .*{next(iter(changes))} was .*delete the folder"
+        ):
             run(tmp_path, 3, small_faces, **changes)
     with pytest.raises(ValueError, match="images was"):
         run(tmp_path, 3, small_faces[:10])
@@ -80,8 +82,17 @@ def test_another_network_is_refused(tmp_path, small_faces):
     run(tmp_path, 2, small_faces)
     wider = abp.ConvGenerator(image_size=16, width=8, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="has shape .* expected"):
-        abp.fit(wider, small_faces, 3, key=jax.random.key(0), num_steps=2, batch_size=4, learning_rate=lambda t: 1e-3,
-                checkpoint_dir=tmp_path, progress=False)
+        abp.fit(
+            wider,
+            small_faces,
+            3,
+            key=jax.random.key(0),
+            num_steps=2,
+            batch_size=4,
+            learning_rate=lambda t: 1e-3,
+            checkpoint_dir=tmp_path,
+            progress=False,
+        )
 
 
 def test_damaged_file_is_refused_and_left_alone(tmp_path, small_faces):

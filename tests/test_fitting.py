@@ -53,9 +53,20 @@ def test_resume_continues_the_run(small_generator, small_faces, key):
     np.testing.assert_array_equal(resumed.losses, whole.losses)
 
 
+def test_warm_up_learns_W_and_leaves_z_alone(small_generator, small_faces, key):
+    start = fitting.learning.init({}, fitting.optax.sgd(1.0), 11, 2, key).z
+    result = abp.fit(small_generator, small_faces, 5, key=key, num_warmup=5, progress=False)
+    np.testing.assert_array_equal(result.z, start)
+    assert result.losses[-1] < result.losses[0]
+    result = abp.fit(small_generator, small_faces, 6, key=key, num_warmup=5, progress=False)
+    assert np.all(np.any(result.z != start, axis=1))
+
+
 def test_every_example_is_visited_in_a_pass_the_last_partial_batch_too(small_generator, small_faces, key):
     start = fitting.learning.init({}, fitting.optax.sgd(1.0), 11, 2, key).z
-    result = abp.fit(small_generator, small_faces, 3, key=key, batch_size=4, whitening=False, progress=False)
+    result = abp.fit(
+        small_generator, small_faces, 3, key=key, batch_size=4, whitening=False, num_warmup=0, progress=False
+    )
     assert np.all(np.any(result.z != start, axis=1))
     batches = [fitting.batch_indices(key, t, 11, 4) for t in range(6)]
     assert [len(b) for b in batches] == [4, 4, 3, 4, 4, 3]
@@ -70,8 +81,18 @@ def test_linear_generator_reaches_the_maximum_of_the_likelihood(key):
     z = jax.random.normal(keys[1], (300, 2))
     y = z @ W.T + sigma * jax.random.normal(keys[2], (300, 8))
     generator = abp.LinearGenerator(2, 8, rngs=nnx.Rngs(0))
-    result = abp.fit(generator, y, 600, key=key, sigma=sigma, sampler="langevin", step_size=0.1, num_steps=20,
-                     learning_rate=0.02, progress=False)
+    result = abp.fit(
+        generator,
+        y,
+        600,
+        key=key,
+        sigma=sigma,
+        sampler="langevin",
+        step_size=0.1,
+        num_steps=20,
+        learning_rate=0.02,
+        progress=False,
+    )
     first = result.generator.first
     learned = factor_analysis.FactorAnalysis(first.kernel[...].T, first.bias[...], sigma)
     best = factor_analysis.maximum_likelihood(y, 2, sigma)
@@ -82,7 +103,9 @@ def test_linear_generator_reaches_the_maximum_of_the_likelihood(key):
 def test_divergence_is_explained_and_keeps_the_last_sound_result(key):
     y = 10 * jax.random.normal(key, (20, 5))
     generator = abp.LinearGenerator(2, 5, rngs=nnx.Rngs(0))
-    with pytest.raises(abp.ChainDiverged, match=r"iteration \d+ with step_size=2\. .*largest stable step is 0\.\d+") as caught:
+    with pytest.raises(
+        abp.ChainDiverged, match=r"iteration \d+ with step_size=2\. .*largest stable step is 0\.\d+"
+    ) as caught:
         abp.fit(generator, y, 50, key=key, sampler="langevin", step_size=2.0, whitening=False, progress=False)
     result = caught.value.result
     assert np.all(np.isfinite(result.z)) and len(result.losses) == int(result.state.iteration)

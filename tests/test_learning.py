@@ -38,7 +38,9 @@ def test_whitening_of_one_latent_dimension(key):
     generate, params = functional(abp.LinearGenerator(1, 3, rngs=nnx.Rngs(0)))
     z = 4 + 3 * jax.random.normal(key, (20, 1))
     new, white = learning.whiten(params, z)
-    np.testing.assert_allclose(jax.vmap(partial(generate, new))(white), jax.vmap(partial(generate, params))(z), atol=1e-4)
+    np.testing.assert_allclose(
+        jax.vmap(partial(generate, new))(white), jax.vmap(partial(generate, params))(z), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("sampler", ["gauss_newton", "langevin"])
@@ -92,7 +94,9 @@ def test_learning_gradient_is_the_sum_over_examples_of_equation_10(setup):
 def test_one_iteration_infers_then_learns_at_the_new_z(setup, whitening):
     generate, optimizer, state, images = setup
     indices = jnp.arange(11)
-    new, info = learning.iterate(state, images, indices, generate=generate, optimizer=optimizer, whitening=whitening, **CHAIN)
+    new, info = learning.iterate(
+        state, images, indices, generate=generate, optimizer=optimizer, whitening=whitening, **CHAIN
+    )
     keys = learning.example_keys(state.key, 1, indices)
     z = learning.infer_latents(partial(generate, state.params), keys, state.z, images, **CHAIN)
     params, z_white = learning.whiten(state.params, z) if whitening else (state.params, z)
@@ -108,7 +112,9 @@ def test_one_iteration_infers_then_learns_at_the_new_z(setup, whitening):
 def test_a_minibatch_moves_its_own_examples_alone(setup):
     generate, optimizer, state, images = setup
     batch = jnp.array([1, 8])
-    run = lambda b: learning.iterate(state, images, b, generate=generate, optimizer=optimizer, whitening=False, **CHAIN)[0]
+    run = lambda b: learning.iterate(
+        state, images, b, generate=generate, optimizer=optimizer, whitening=False, **CHAIN
+    )[0]
     moved = np.any(run(batch).z != state.z, axis=1)
     np.testing.assert_array_equal(np.flatnonzero(moved), batch)
     np.testing.assert_allclose(run(batch).z[batch], run(jnp.arange(11)).z[batch], atol=1e-4)
@@ -116,7 +122,9 @@ def test_a_minibatch_moves_its_own_examples_alone(setup):
 
 def test_a_small_step_climbs_the_likelihood(setup):
     generate, _, state, images = setup
-    total = lambda params: sum(model.log_joint(partial(generate, params), z, y, 0.3) for z, y in zip(state.z, images, strict=True))
+    total = lambda params: sum(
+        model.log_joint(partial(generate, params), z, y, 0.3) for z, y in zip(state.z, images, strict=True)
+    )
     gradient, _ = learning.learning_gradient(generate, state.params, state.z, images, 0.3)
     step = 1e-7
     climbed = jax.tree.map(lambda p, g: p + step * g, state.params, gradient)

@@ -25,7 +25,9 @@ def test_values_and_gradients_equal_flax(kernel_size, stride, key):
 
     np.testing.assert_allclose(ours(kernel, x), flax(kernel, x), atol=2e-5)
     for argument in (0, 1):
-        gradients = [jax.grad(lambda *a, f=f: jnp.vdot(weights, jnp.sin(f(*a))), argument)(kernel, x) for f in (ours, flax)]
+        gradients = [
+            jax.grad(lambda *a, f=f: jnp.vdot(weights, jnp.sin(f(*a))), argument)(kernel, x) for f in (ours, flax)
+        ]
         np.testing.assert_allclose(*gradients, atol=2e-4)
 
 
