@@ -9,8 +9,9 @@ The files, in the order in which data flows:
 - langevin: chains that sample z
 - factor_analysis: the linear case, with exact answers
 - learning: one iteration, which infers z, whitens, learns W
+- inference: z for images that were not trained on (infer)
 - checkpoints: save and restore
-- fitting: many iterations (fit), and inference for new images (infer)
+- fitting: many iterations (fit)
 - metrics, plots, widgets: numbers, figures, sliders
 """
 
@@ -20,6 +21,7 @@ from abp_jax import (
     factor_analysis,
     fitting,
     generators,
+    inference,
     langevin,
     learning,
     metrics,
@@ -29,8 +31,9 @@ from abp_jax import (
 )
 from abp_jax.checkpoints import load_generator, load_lion_tiger_generator, save_generator
 from abp_jax.data import lion_tiger_labels, load_image, load_images, load_lion_tiger
-from abp_jax.fitting import ChainDiverged, FitResult, fit, infer
+from abp_jax.fitting import ChainDiverged, FitResult, fit
 from abp_jax.generators import ConvGenerator, LinearGenerator, MLPGenerator, latent_grid, reconstruct
+from abp_jax.inference import infer
 from abp_jax.metrics import reconstruction_error
 from abp_jax.widgets import LatentExplorer, describe_device
 
@@ -51,6 +54,7 @@ __all__ = [
     "fitting",
     "generators",
     "infer",
+    "inference",
     "langevin",
     "latent_grid",
     "learning",

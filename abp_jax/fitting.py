@@ -1,6 +1,4 @@
-"""`fit`: Algorithm 1 from first guess to result, with progress, a stop button, restarts and an explanation of failures;
-and `infer`, its inference step alone, for images that were not trained on.
-"""
+"""Algorithm 1 from first guess to result, with progress, a stop button, restarts and an explanation of failures."""
 
 import hashlib
 import math
@@ -18,8 +16,8 @@ from tqdm import tqdm
 
 from abp_jax import checkpoints, langevin, learning, model
 from abp_jax.generators import functional, with_params
+from abp_jax.inference import check_chain, check_images, check_positive
 
-DEFAULT_STEP_SIZE = {"gauss_newton": 0.5, "langevin": 0.01}
 LARGEST_SANE_Z = 1e3  # the prior gives |z| of about 1: a chain out here has left for good
 
 
@@ -97,7 +95,11 @@ def fit(
       ChainDiverged: a chain diverged; the message says when, and which step size would be stable.
     """
     images = jnp.asarray(images, jnp.float32)
-    step_size = _check(generator, images, num_iterations, sigma, sampler, num_steps, step_size, whitening, batch_size)
+    check_images(generator, images)
+    step_size = check_chain(sigma, sampler, num_steps, step_size)
+    check_positive(num_iterations=num_iterations, batch_size=1 if batch_size is None else batch_size)
+    if whitening:
+        _check_whitening(generator, images)
     batch_size = batch_size or len(images)
     generate, params = functional(generator)
     optimizer = optax.adam(_schedule(learning_rate, num_iterations), b1=0.5)
@@ -156,54 +158,6 @@ def fit(
     return result(state, losses)
 
 
-def infer(
-    generator: nnx.Module,
-    images: jax.Array,
-    *,
-    key: jax.Array,
-    num_steps: int = 100,
-    sigma: float = 0.3,
-    sampler: str = "gauss_newton",
-    step_size: float | None = None,
-    num_starts: int = 16,
-) -> jax.Array:
-    """Infers z for images that the generator was not trained on, with W held still.
-
-    A posterior can have several modes. So every image gets `num_starts` chains, started from the prior, and the chain
-    that ends at the highest log p(y, z) is kept.
-
-    Args:
-      generator: a learned generator.
-      images: (n, ...), of the shape that the generator gives.
-      key: `jax.random.key(seed)`.
-      num_steps, sigma, sampler, step_size: as in `fit`.
-      num_starts: chains for each image.
-
-    Returns:
-      z, (n, d).
-
-    Raises:
-      ValueError: arguments that don't fit together.
-    """
-    images = jnp.asarray(images, jnp.float32)
-    step_size = _check(generator, images, 1, sigma, sampler, num_steps, step_size, False, None)
-
-    generate, params = functional(generator)
-
-    @jax.jit
-    def chains(params, keys):
-        f = partial(generate, params)
-        z = jax.vmap(lambda k: jax.random.normal(k, (generator.latent_dim,)))(keys)
-        z = learning.infer_latents(
-            f, keys, z, images, sigma=sigma, sampler=sampler, step_size=step_size, num_steps=num_steps
-        )
-        return z, jax.vmap(lambda z, y: model.log_joint(f, z, y, sigma))(z, images)
-
-    starts = [chains(params, learning.example_keys(key, s, jnp.arange(len(images)))) for s in range(num_starts)]
-    z, scores = (jnp.stack(parts) for parts in zip(*starts, strict=True))
-    return z[jnp.argmax(scores, axis=0), jnp.arange(len(images))]
-
-
 def batch_indices(key: jax.Array, iteration: int, num_examples: int, batch_size: int) -> jax.Array:
     """Returns the examples of one iteration: passes over shuffled examples, the last partial batch included."""
     if batch_size >= num_examples:
@@ -230,36 +184,14 @@ def _fingerprint(images):
     return hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()[:16]
 
 
-def _check(generator, images, num_iterations, sigma, sampler, num_steps, step_size, whitening, batch_size):
-    """Raises ValueError for arguments that can't work, and returns the step size."""
-    if sampler not in DEFAULT_STEP_SIZE:
-        raise ValueError(f"sampler must be one of {sorted(DEFAULT_STEP_SIZE)}, got {sampler!r}.")
-    step_size = DEFAULT_STEP_SIZE[sampler] if step_size is None else step_size
-    for name, value in dict(
-        num_iterations=num_iterations,
-        sigma=sigma,
-        num_steps=num_steps,
-        step_size=step_size,
-        batch_size=1 if batch_size is None else batch_size,
-    ).items():
-        if not value > 0:
-            raise ValueError(f"{name} must be positive, got {value}.")
-    output = jax.eval_shape(generator, jax.ShapeDtypeStruct((generator.latent_dim,), jnp.float32)).shape
-    if images.shape[1:] != output or len(images) == 0:
-        raise ValueError(
-            f"images of shape {images.shape} don't fit the generator, which gives {output} for one z: "
-            f"(n, {', '.join(map(str, output))}) is expected. Load them with that size, or build the generator for it."
-        )
-    if not bool(jnp.all(jnp.isfinite(images))):
-        raise ValueError("images hold nan or infinite values; clean them first.")
-    if whitening and not hasattr(generator, "first"):
+def _check_whitening(generator, images):
+    if not hasattr(generator, "first"):
         raise ValueError("whitening needs a linear layer named `first` in the generator; or pass whitening=False.")
-    if whitening and len(images) <= generator.latent_dim:
+    if len(images) <= generator.latent_dim:
         raise ValueError(
             f"whitening needs more examples than latent dimensions, got {len(images)} examples and latent_dim "
             f"{generator.latent_dim}. Add examples, lower latent_dim, or pass whitening=False."
         )
-    return step_size
 
 
 def _explain(generate, state, images, sigma, sampler, step_size, iteration):
