@@ -80,8 +80,12 @@ def density(log_density: np.ndarray, ax: Axes, extent: tuple[float, float, float
 def trail(trajectory: np.ndarray, ax: Axes, color: str = "crimson") -> Axes:
     """Draws a chain (num_steps, 2) as a path, faint where it began and strong where it ends."""
     path = np.asarray(trajectory)
-    segments = np.stack([path[:-1], path[1:]], axis=1)
-    ax.add_collection(LineCollection(segments, colors=color, alpha=np.linspace(0.15, 0.9, len(segments)), linewidths=1))
+    segments = np.stack([path[:-1], path[1:]], axis=1)  # none for a chain of one point
+    ax.add_collection(
+        LineCollection(
+            segments, colors=color, alpha=np.linspace(0.15, 0.9, len(segments)) if len(segments) else None, linewidths=1
+        )
+    )
     ax.plot(*path[0], "o", color="white", markeredgecolor=color, markersize=6, zorder=3)
     ax.plot(*path[-1], "o", color=color, markersize=6, zorder=3)
     return ax
