@@ -104,7 +104,7 @@ class ConvGenerator(nnx.Module):
         features = [width * 2 ** (self.num_layers - 1 - i) for i in range(self.num_layers)] + [channels]
         self.features = tuple(features)
         # Spread biases put the kinks of the first layer all over the plane, instead of all through z = 0.
-        self.first = nnx.Linear(latent_dim, 16 * features[0], bias_init=nnx.initializers.normal(2.0), rngs=rngs)
+        self.first = nnx.Linear(latent_dim, 16 * features[0], bias_init=nnx.initializers.normal(1.0), rngs=rngs)
         for i in range(self.num_layers):
             setattr(self, f"conv{i}", TransposedConv(features[i], features[i + 1], rngs=rngs))
 

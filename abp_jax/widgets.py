@@ -49,7 +49,7 @@ class LatentExplorer(ipywidgets.HBox):
       ValueError: the generator does not give images, or z does not fit it.
     """
 
-    def __init__(self, generator: nnx.Module, z: jax.Array | None = None, *, low=-2.0, high=2.0, size: int = 384):
+    def __init__(self, generator: nnx.Module, z: jax.Array | None = None, *, low=-2.5, high=2.5, size: int = 384):
         self.generator, self.low, self.high = generator, low, high
         d = generator.latent_dim
         places = np.zeros((1, d)) if z is None else np.atleast_2d(np.asarray(z, np.float64))

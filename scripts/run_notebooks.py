@@ -6,6 +6,8 @@ and without what depends on the machine or the moment: times, widget states, ver
 
 import argparse
 import asyncio
+import base64
+import io
 import os
 import re
 import sys
@@ -18,6 +20,7 @@ os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this Python's kernel, not one ins
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -103,9 +106,19 @@ def clean_output(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
     if WIDGET in output.get("data", {}):
         del output.data[WIDGET]
         return output if set(output.data) - {"text/plain"} else None
+    if "image/png" in output.get("data", {}):
+        output.data["image/png"] = min(shrink(output.data["image/png"]), output.data["image/png"], key=len)
     if output.output_type == "error":  # of a cell that is meant to fail; the way through the files differs elsewhere
         output.traceback = output.traceback[-1:]
     return output
+
+
+def shrink(figure: str) -> str:
+    """Redraws a figure, PNG bytes in base 64, with the 256 colours that suit it best: a third of the size."""
+    image = Image.open(io.BytesIO(base64.b64decode(figure))).convert("RGB")
+    small = io.BytesIO()
+    image.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(small, "PNG", optimize=True)
+    return base64.b64encode(small.getvalue()).decode()
 
 
 def check(number: int, outputs: list) -> None:

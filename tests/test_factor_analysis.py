@@ -149,6 +149,14 @@ def test_em_maximises_the_expected_log_joint(y):
         np.testing.assert_allclose(gradient, np.zeros_like(gradient), atol=2e-4)
 
 
+def test_em_uses_the_mean_of_the_data_whatever_mean_it_is_given(y):
+    start = random_model(seed=7)
+    for step in (em_step, px_em_step):
+        given = (step(start._replace(mean=b), y) for b in (y.mean(axis=0), y.mean(axis=0) + 1))
+        for one, other in zip(*given, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("step", [em_step, px_em_step])
 @pytest.mark.parametrize("learn_sigma", [True, False])
 def test_the_likelihood_never_falls(step, learn_sigma, y):

@@ -29,14 +29,14 @@ def test_image_follows_the_sliders(generator):
     explorer.sliders[0].value, explorer.sliders[1].value = 1.5, -0.5
     np.testing.assert_array_equal(explorer.z, [1.5, -0.5])
     np.testing.assert_array_equal(shown(explorer), expected(generator, [1.5, -0.5]))
-    assert "left: 87.50%; bottom: 37.50%" in explorer.marker.value
+    assert "left: 80.00%; bottom: 40.00%" in explorer.marker.value
 
 
 def test_starts_at_the_first_z_and_marks_all(generator):
     explorer = abp.LatentExplorer(generator, jnp.array([[0.5, 1.0], [-1.0, 2.0]]))
     np.testing.assert_array_equal(explorer.z, [0.5, 1.0])
     plane = explorer.children[0].children[-1].children[0].value
-    assert plane.count("abp-dot") == 2 and "left: 25.00%; bottom: 100.00%" in plane
+    assert plane.count("abp-dot") == 2 and "left: 30.00%; bottom: 90.00%" in plane
 
 
 @pytest.mark.parametrize("latent_dim", [1, 5])
