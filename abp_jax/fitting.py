@@ -90,7 +90,7 @@ def fit(
       batch_size: examples for each iteration, by default all. The last batch of a pass may be smaller.
       checkpoint_dir: folder where the state is saved every 50 iterations and at the end. If it already holds a
         checkpoint of the same settings, the run continues from it, to the same bits.
-      resume: a FitResult to continue from.
+      resume: a FitResult to continue from. Settings may differ, for instance a smaller sigma in every stage.
       progress: show a progress bar.
 
     Raises:
