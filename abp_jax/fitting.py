@@ -86,7 +86,7 @@ def fit(
       learning_rate: of Adam, with b1 = 0.5 as in the exercise. A number is kept for the first half and then falls to 0
         along a cosine; a schedule is used as it is.
       weight_decay: shrinks W by this times the learning rate in each iteration (AdamW), a Gaussian prior on W. 0 is
-        Algorithm 1; about 1 makes a ConvNet's images cleaner where no training image is near.
+        Algorithm 1; some tenths make a ConvNet's images cleaner where no training image is near.
       batch_size: examples for each iteration, by default all. The last batch of a pass may be smaller.
       checkpoint_dir: folder where the state is saved every 50 iterations and at the end. If it already holds a
         checkpoint of the same settings, the run continues from it, to the same bits.

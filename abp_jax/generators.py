@@ -64,11 +64,11 @@ class TransposedConv(nnx.Module):
     """A transposed convolution with bias; `flax.nnx.ConvTranspose` with padding "SAME", exact and fast on a CPU.
 
     Its kernel starts as a smooth interpolation (binomial weights over the pixels) with a random mixture of channels, of
-    variance 1 / in_features. Independent weights for every pixel of the kernel would start, and end, as speckle.
+    variance 1 / (2 in_features). Independent weights for every pixel of the kernel would start, and end, as speckle.
     """
 
     def __init__(self, in_features: int, out_features: int, kernel_size: int = 5, stride: int = 2, *, rngs: nnx.Rngs):
-        mixture = math.sqrt(1 / in_features) * jax.random.normal(rngs.params(), (in_features, out_features))
+        mixture = math.sqrt(0.5 / in_features) * jax.random.normal(rngs.params(), (in_features, out_features))
         binomial = (
             jnp.array([math.comb(kernel_size - 1, i) for i in range(kernel_size)]) * stride / 2 ** (kernel_size - 1)
         )

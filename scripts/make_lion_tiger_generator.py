@@ -14,7 +14,7 @@ import abp_jax as abp
 from abp_jax.data import data_folder
 
 images = abp.load_lion_tiger()
-result = abp.fit(abp.ConvGenerator(rngs=nnx.Rngs(0)), images, key=jax.random.key(0), weight_decay=1.0)
+result = abp.fit(abp.ConvGenerator(rngs=nnx.Rngs(0)), images, key=jax.random.key(0), weight_decay=0.4)
 path = data_folder() / "lion_tiger_generator.safetensors"
 abp.save_generator(path, result.generator, result.z, np.float16)
 generator, z = abp.load_lion_tiger_generator()
