@@ -79,13 +79,15 @@ def load_generator(path: str | Path, like: nnx.Module) -> tuple[nnx.Module, jax.
       ValueError: the file is missing, damaged or of another generator.
     """
     arrays, _ = _read(Path(path))
+    if "[1]" not in arrays:
+        raise ValueError(f"{path} does not hold a generator and its z, as save_generator writes them.")
     z = arrays.pop("[1]")
     params = _unflatten(arrays, (functional(like)[1],), path)[0]
     return with_params(like, params), jnp.asarray(z, jnp.float32)
 
 
 def load_lion_tiger_generator() -> tuple[ConvGenerator, jax.Array]:
-    """Returns the shipped generator, learned from the eleven faces, and their z, (11, 2). Made by notebook 05."""
+    """Returns the shipped generator, learned from the eleven faces, and their z, (11, 2). See data/README.md."""
     like = ConvGenerator(rngs=nnx.Rngs(0))
     return load_generator(data_folder() / "lion_tiger_generator.safetensors", like)
 
@@ -133,5 +135,5 @@ def _read(path):
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
     except FileNotFoundError:
         raise ValueError(f"no checkpoint {path}. Check the path.") from None
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is damaged ({error}) and was left as it is. {_CHOICE}") from error

@@ -151,7 +151,7 @@ def maximum_likelihood(y: jax.Array, latent_dim: int, sigma: float | None = None
     """
     if jnp.ndim(y) != 2:
         raise ValueError(f"y must have shape (n, D), got {jnp.shape(y)}. Flatten images: y.reshape(len(y), -1).")
-    y = jnp.asarray(y)
+    y = jnp.asarray(y, jnp.result_type(float, y))
     n, data_dim = y.shape
     if not 1 <= latent_dim < data_dim:
         raise ValueError(f"latent_dim must lie between 1 and D - 1 = {data_dim - 1}, got {latent_dim}.")

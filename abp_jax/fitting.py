@@ -85,12 +85,13 @@ def fit(
         the mean of the data before anything is inferred; else the first chains would make up for it with a huge z.
       learning_rate: of Adam, with b1 = 0.5 as in the exercise. A number is kept for the first half and then falls to 0
         along a cosine; a schedule is used as it is.
-      weight_decay: shrinks W by this times the learning rate in each iteration (AdamW), a Gaussian prior on W. 0 is
-        Algorithm 1; some tenths make a ConvNet's images cleaner where no training image is near.
+      weight_decay: shrinks W by this times the learning rate in each iteration (AdamW), much as a Gaussian prior
+        on W would. 0 turns it off; some tenths make a ConvNet's images cleaner where no training image is near.
       batch_size: examples for each iteration, by default all. The last batch of a pass may be smaller.
       checkpoint_dir: folder where the state is saved every 50 iterations and at the end. If it already holds a
-        checkpoint of the same settings, the run continues from it, to the same bits.
-      resume: a FitResult to continue from. Settings may differ, for instance a smaller sigma in every stage.
+        checkpoint of the same settings, the run continues from it, to the same bits. (Two schedules count as the same.)
+      resume: a FitResult to continue from. Settings may differ, for instance a smaller sigma in every stage; the chains
+        keep the key that they began with.
       progress: show a progress bar.
 
     Raises:
@@ -109,22 +110,26 @@ def fit(
     state = learning.init(params, optimizer, len(images), generator.latent_dim, key)
     losses: list[float] = []
     settings = dict(
-        sigma=sigma,
+        sigma=float(sigma),
         sampler=sampler,
-        num_steps=num_steps,
-        step_size=step_size,
-        whitening=whitening,
-        num_warmup=num_warmup,
-        learning_rate="a schedule" if callable(learning_rate) else learning_rate,
-        weight_decay=weight_decay,
-        batch_size=batch_size,
+        num_steps=int(num_steps),
+        step_size=float(step_size),
+        whitening=bool(whitening),
+        num_warmup=int(num_warmup),
+        learning_rate="a schedule" if callable(learning_rate) else [float(learning_rate), int(num_iterations)],
+        weight_decay=float(weight_decay),
+        batch_size=int(batch_size),
         key=jax.random.key_data(key).tolist(),
         images=_fingerprint(images),
     )
     if resume is not None:
+        _check_resume(resume.state, state)
         state, losses = resume.state, list(resume.losses)
-    elif checkpoint_dir is not None and checkpoints.exists(checkpoint_dir):
+        settings["resumed_from"] = len(losses)
+    if checkpoint_dir is not None and checkpoints.exists(checkpoint_dir):
         state, losses = checkpoints.restore(checkpoint_dir, state, settings)
+    elif checkpoint_dir is not None:
+        checkpoints.save(checkpoint_dir, state, losses, settings)  # if it can't be written, say so before the work
 
     learn = partial(learning.learn, generate=generate, optimizer=optimizer, sigma=sigma)
     iterate = partial(
@@ -148,7 +153,9 @@ def fit(
                 new_state, info = advance(state, images, batch_indices(key, t, len(images), batch_size))
                 loss = float(info.loss)
                 if not (math.isfinite(loss) and float(info.largest_z) < LARGEST_SANE_Z):
-                    message = _explain(generate, state, images, sigma, sampler, step_size, t + 1)
+                    in_chain = t >= num_warmup and not float(info.largest_z) < LARGEST_SANE_Z
+                    cause = _why_chain(generate, state, images, sigma, sampler) if in_chain else LEARNING_DIVERGED
+                    message = f"Diverged at iteration {t + 1} with step_size={step_size:g}. {cause} {WHERE_THE_REST_IS}"
                     raise ChainDiverged(message, result(state, losses))
                 state, losses = new_state, [*losses, loss]
                 bar.set_postfix_str(f"error {loss:.4f}", refresh=False)
@@ -191,6 +198,8 @@ def _fingerprint(images):
 def _check_whitening(generator, images):
     if not hasattr(generator, "first"):
         raise ValueError("whitening needs a linear layer named `first` in the generator; or pass whitening=False.")
+    if set(functional(generator)[1]["first"]) != {"kernel", "bias"}:
+        raise ValueError("whitening needs a layer `first` with a kernel and a bias; or pass whitening=False.")
     if len(images) <= generator.latent_dim:
         raise ValueError(
             f"whitening needs more examples than latent dimensions, got {len(images)} examples and latent_dim "
@@ -198,18 +207,33 @@ def _check_whitening(generator, images):
         )
 
 
-def _explain(generate, state, images, sigma, sampler, step_size, iteration):
+def _check_resume(old, fresh):
+    shapes = [[leaf.shape for leaf in jax.tree.leaves((s.params, s.z))] for s in (old, fresh)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"resume has parameters and z of shapes {shapes[0]}, this generator and these images need {shapes[1]}. "
+            "Resume with the generator and the images of that run."
+        )
+
+
+LEARNING_DIVERGED = (
+    "The chains are sound, but the loss is not finite: W itself has diverged. Lower learning_rate, and check that the "
+    "data are scaled to about 1."
+)
+WHERE_THE_REST_IS = "The result of the iterations before is in this error's attribute `result`."
+
+
+def _why_chain(generate, state, images, sigma, sampler):
+    if sampler == "gauss_newton":
+        return (
+            "A Langevin chain left every reasonable range. Gauss-Newton Langevin is stable below a step_size of 2 "
+            "where f is nearly linear, and 0.5 is a good choice. Data far from the scale of 1 need scaling."
+        )
     f = partial(generate, state.params)
     precisions = jax.vmap(lambda z, y: langevin.precision(lambda z: model.residual(f, z, y, sigma), z))(state.z, images)
     stable = float(jnp.min(langevin.largest_stable_step(precisions)))
-    if sampler == "langevin":
-        cause = (
-            f"The posteriors are so narrow that the largest stable step is {stable:.2g}. Pass a step_size below that "
-            '(it shrinks as W learns: half of it is safer), or use sampler="gauss_newton", whose step has no unit.'
-        )
-    else:
-        cause = "Gauss-Newton Langevin is stable below 2 where f is nearly linear: 0.5 is a good choice."
     return (
-        f"A Langevin chain diverged at iteration {iteration} with step_size={step_size:g}. {cause} "
-        "The last sound result is in this error's attribute `result`."
+        f"A Langevin chain left every reasonable range: where W stands, the largest stable step is {stable:.2g}. "
+        "Pass a step_size below that (it shrinks as W learns: half of it is safer), or use "
+        'sampler="gauss_newton", whose step has no unit.'
     )

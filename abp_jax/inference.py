@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from abp_jax import learning, model
-from abp_jax.generators import functional
+from abp_jax.generators import ConvGenerator, functional
 
 DEFAULT_STEP_SIZE = {"gauss_newton": 0.5, "langevin": 0.01}
 
@@ -39,7 +39,7 @@ def infer(
       z, (n, d).
 
     Raises:
-      ValueError: arguments that don't fit together.
+      ValueError: arguments that don't fit together, or a step size at which all chains of an image diverge.
     """
     images = jnp.asarray(images, jnp.float32)
     check_images(generator, images)
@@ -51,7 +51,8 @@ def infer(
     @jax.jit
     def chains(params, keys):
         f = partial(generate, params)
-        z = jax.vmap(lambda k: jax.random.normal(k, (generator.latent_dim,)))(keys)
+        start_keys, keys = jax.vmap(jax.random.split, out_axes=1)(keys)
+        z = jax.vmap(lambda k: jax.random.normal(k, (generator.latent_dim,)))(start_keys)
         z = learning.infer_latents(
             f, keys, z, images, sigma=sigma, sampler=sampler, step_size=step_size, num_steps=num_steps
         )
@@ -59,6 +60,9 @@ def infer(
 
     starts = [chains(params, learning.example_keys(key, s, jnp.arange(len(images)))) for s in range(num_starts)]
     z, scores = (jnp.stack(parts) for parts in zip(*starts, strict=True))
+    scores = jnp.where(jnp.isfinite(scores), scores, -jnp.inf)
+    if not bool(jnp.all(jnp.isfinite(scores.max(axis=0)))):
+        raise ValueError(f"every chain of an image diverged with step_size={step_size:g}: pass a smaller one.")
     return z[jnp.argmax(scores, axis=0), jnp.arange(len(images))]
 
 
@@ -85,6 +89,11 @@ def check_images(generator: nnx.Module, images: jax.Array) -> None:
         raise ValueError(
             f"images of shape {images.shape} don't fit the generator, which gives {output} for one z: "
             f"(n, {', '.join(map(str, output))}) is expected. Load them with that size, or build the generator for it."
+        )
+    if isinstance(generator, ConvGenerator) and float(jnp.max(jnp.abs(images))) > 1.01:
+        raise ValueError(
+            f"images for a ConvGenerator have values from -1 to 1, these go from {images.min():g} to {images.max():g}. "
+            "For values from 0 to 255, pass images / 127.5 - 1."
         )
     if not bool(jnp.all(jnp.isfinite(images))):
         raise ValueError("images hold nan or infinite values; clean them first.")

@@ -1,6 +1,7 @@
 import signal
 import subprocess
 import sys
+import time
 
 import jax
 import jax.numpy as jnp
@@ -34,11 +35,17 @@ def assert_same(a, b):
         np.testing.assert_array_equal(*(jax.random.key_data(v) if v.dtype == a.key.dtype else v for v in (x, y)))
 
 
+def saved(folder):
+    """Whether the checkpoint holds iterations already; it is written once before the first."""
+    return checkpoints.exists(folder) and len(checkpoints._read(folder / checkpoints.STATE_FILE)[0]["losses"]) > 0
+
+
 def test_killed_run_continues_to_the_same_bits(tmp_path, small_faces):
     """A real process, killed without warning once it has saved something, against a run that was never disturbed."""
     process = subprocess.Popen([sys.executable, "-c", RUN, str(tmp_path / "killed")])
-    while not checkpoints.exists(tmp_path / "killed") and process.poll() is None:
-        pass
+    while process.poll() is None and not saved(tmp_path / "killed"):
+        time.sleep(0.02)
+    assert process.poll() is None, "the run ended by itself"
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     done = int(run(tmp_path / "killed", 1, small_faces).state.iteration)
@@ -124,3 +131,28 @@ def test_shipped_generator_draws_the_shipped_faces():
     generator, z = abp.load_lion_tiger_generator()
     assert z.shape == (11, 2)
     assert float(abp.reconstruction_error(generator, z, abp.load_lion_tiger()).mean()) < 0.006
+
+
+def test_default_learning_rate_continues_to_the_same_bits(tmp_path, small_faces):
+    """The rate falls along a cosine that belongs to num_iterations: a checkpoint of another length is another run."""
+    whole = run(None, 60, small_faces, learning_rate=2e-3)
+    halfway = run(tmp_path / "a", 60, small_faces, learning_rate=2e-3)
+    np.testing.assert_array_equal(halfway.z, whole.z)
+    with pytest.raises(ValueError, match="learning_rate was"):
+        run(tmp_path / "a", 90, small_faces, learning_rate=2e-3)
+
+
+def test_resume_never_overwrites_another_run(tmp_path, small_faces):
+    run(tmp_path, 6, small_faces)
+    other = run(None, 3, small_faces)
+    before = (tmp_path / checkpoints.STATE_FILE).read_bytes()
+    with pytest.raises(ValueError, match="belongs to another run"):
+        run(tmp_path, 9, small_faces, resume=other)
+    assert (tmp_path / checkpoints.STATE_FILE).read_bytes() == before
+
+
+def test_numpy_settings_and_an_impossible_folder(tmp_path, small_faces):
+    run(tmp_path / "numpy", 2, small_faces, sigma=np.float32(0.3), batch_size=np.int64(4))
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OSError, match="file"):
+        run(tmp_path / "file", 2, small_faces)

@@ -154,7 +154,9 @@ def test_interrupt_keeps_the_last_complete_state():
     process = subprocess.Popen([sys.executable, "-u", "-c", STOP], stdout=subprocess.PIPE, text=True, bufsize=1)
     seen = ""
     while "error 0." not in seen:
-        seen += process.stdout.read(1)
+        character = process.stdout.read(1)
+        assert character, f"the run ended too soon, after {seen!r}"
+        seen += character
     process.send_signal(signal.SIGINT)
     rest, _ = process.communicate(timeout=60)
     assert process.returncode == 0
@@ -182,3 +184,45 @@ def test_infer_does_not_need_the_training_set(small_generator, small_faces, key)
     more = abp.infer(small_generator, small_faces[:5], key=key, num_steps=5, num_starts=2)
     assert z.shape == (2, 2)
     np.testing.assert_allclose(z, more[:2], atol=1e-3)
+
+
+def test_infer_passes_over_chains_that_diverged(key):
+    class Cubic(nnx.Module):
+        latent_dim = 1
+
+        def __call__(self, z):
+            return jnp.concatenate([z**3, z])
+
+    y = jnp.array([[1.0, 1.0], [0.1, 0.1]])
+    z = abp.infer(Cubic(), y, key=key, sampler="langevin", step_size=0.05)
+    np.testing.assert_allclose(z[0, 0], 1, atol=0.5)
+    assert bool(jnp.all(jnp.isfinite(z)))
+    with pytest.raises(ValueError, match="every chain of an image diverged with step_size=5"):
+        abp.infer(Cubic(), y, key=key, sampler="langevin", step_size=5.0)
+
+
+def test_learning_that_diverges_is_told_from_a_chain_that_does(key):
+    y = jax.random.normal(key, (20, 5))
+    generator = abp.LinearGenerator(2, 5, rngs=nnx.Rngs(0))
+    with pytest.raises(abp.ChainDiverged, match="W itself has diverged. Lower learning_rate"):
+        abp.fit(generator, y, 50, key=key, learning_rate=1e30, progress=False)
+
+
+def test_resume_and_first_layer_must_fit(small_generator, small_faces, key):
+    result = abp.fit(small_generator, small_faces, 2, key=key, progress=False)
+    with pytest.raises(ValueError, match="Resume with the generator and the images of that run"):
+        abp.fit(small_generator, small_faces[:8], 4, key=key, resume=result, progress=False)
+
+    class NoBias(nnx.Module):
+        latent_dim = 2
+
+        def __init__(self):
+            self.first = nnx.Linear(2, 5, use_bias=False, rngs=nnx.Rngs(0))
+
+        def __call__(self, z):
+            return self.first(z)
+
+    with pytest.raises(ValueError, match="with a kernel and a bias"):
+        abp.fit(NoBias(), jnp.ones((9, 5)), 4, key=key, progress=False)
+    with pytest.raises(ValueError, match=r"values from -1 to 1, these go from .*127\.5 - 1"):
+        abp.fit(small_generator, 255 * np.abs(small_faces), 4, key=key)
