@@ -67,7 +67,7 @@ def test_full_width_is_the_network_of_the_exercise():
     shapes = jax.eval_shape(lambda: functional(abp.ConvGenerator(width=64, rngs=nnx.Rngs(0)))[1])
     assert shapes["first"]["kernel"].shape == (2, 4 * 4 * 512)
     assert [shapes[f"conv{i}"]["kernel"].shape for i in range(4)] == [
-        (5, 5, 512, 256), (5, 5, 256, 128), (5, 5, 128, 64), (5, 5, 64, 3),
+        (512, 5, 5, 256), (256, 5, 5, 128), (128, 5, 5, 64), (64, 5, 5, 3),
     ]  # fmt: skip
 
 
