@@ -9,9 +9,10 @@ The files, in the order in which data flows:
 - langevin: chains that sample z
 - factor_analysis: the linear case, with exact answers
 - learning: one iteration, which infers z, whitens, learns W
+- loop: many iterations in one compiled call, batches, devices
 - inference: z for images that were not trained on (infer)
 - checkpoints: save and restore
-- fitting: many iterations (fit)
+- fitting: a whole run (fit)
 - metrics, plots, widgets: numbers, figures, sliders
 """
 
@@ -24,6 +25,7 @@ from abp_jax import (
     inference,
     langevin,
     learning,
+    loop,
     metrics,
     model,
     plots,
@@ -64,6 +66,7 @@ __all__ = [
     "load_images",
     "load_lion_tiger",
     "load_lion_tiger_generator",
+    "loop",
     "metrics",
     "model",
     "plots",

@@ -63,6 +63,11 @@ def image_files(folder: str | Path) -> list[Path]:
     return sorted(files, key=lambda f: f.name)
 
 
+def decode(images):
+    """Returns images in [-1, 1]: uint8 values v become v / 127.5 - 1 in float32, anything else stays as it is."""
+    return images.astype("float32") / 127.5 - 1 if images.dtype == np.uint8 else images
+
+
 def load_image(file: str | Path, size: int = 64) -> np.ndarray:
     """Loads one image as `load_images` does. Returns (size, size, 3). Raises ValueError if it can't be read."""
     try:

@@ -1,7 +1,6 @@
 """Algorithm 1 from first guess to result, with progress, a stop button, restarts and an explanation of failures."""
 
 import hashlib
-import math
 import sys
 from functools import partial
 from pathlib import Path
@@ -14,11 +13,9 @@ import optax
 from flax import nnx
 from tqdm import tqdm
 
-from abp_jax import checkpoints, langevin, learning, model
+from abp_jax import checkpoints, data, langevin, learning, loop, model
 from abp_jax.generators import functional, with_params
-from abp_jax.inference import check_chain, check_images, check_positive
-
-LARGEST_SANE_Z = 1e3  # the prior gives |z| of about 1: a chain out here has left for good
+from abp_jax.inference import SMALL_LATENT_DIM, check_chain, check_images, check_positive
 
 
 class FitResult(NamedTuple):
@@ -53,8 +50,8 @@ def fit(
     key: jax.Array,
     # inference
     sigma: float = 0.3,
-    sampler: str = "gauss_newton",
-    num_steps: int = 8,
+    sampler: str | None = None,
+    num_steps: int | None = None,
     step_size: float | None = None,
     whitening: bool = True,
     # learning
@@ -63,7 +60,9 @@ def fit(
     weight_decay: float = 0.0,
     batch_size: int | None = None,
     # running
+    mesh: jax.sharding.Mesh | None = None,
     checkpoint_dir: str | Path | None = None,
+    checkpoint_every: int = 50,
     resume: FitResult | None = None,
     progress: bool = True,
 ) -> FitResult:
@@ -73,13 +72,17 @@ def fit(
 
     Args:
       generator: where W starts; it is not changed. Needs `latent_dim` and, for whitening, a linear layer `first`.
-      images: (n, ...), n observations of the shape that the generator gives.
+      images: (n, ...), n observations of the shape that the generator gives. Images as uint8, from 0 to 255, stay so
+        in memory and are decoded to [-1, 1] batch by batch.
       num_iterations: how many iterations in all, those of `resume` or of a checkpoint included.
       key: `jax.random.key(seed)`; the whole run follows from it.
       sigma: standard deviation of the noise e, in the units of the images.
-      sampler: "gauss_newton" (preconditioned Langevin), or "langevin" (plain, seed equation 7).
-      num_steps: Langevin steps for each example in an iteration.
-      step_size: s; by default 0.5 for "gauss_newton", whose s has no unit, and 0.01 for "langevin".
+      sampler: "gauss_newton" (preconditioned Langevin; a step costs d forward derivatives; the default up to d = 8),
+        "adapted_langevin" (Langevin at a fraction of each example's largest stable step, whose cost does not grow with
+        d; the default above), or "langevin" (plain, seed equation 7).
+      num_steps: Langevin steps for each example in an iteration; by default 8, 20 and 30.
+      step_size: s, by default 0.5 for "gauss_newton", whose s has no unit, and 0.01 for "langevin"; for
+        "adapted_langevin" the fraction, by default 0.5.
       whitening: after each inference, give z mean 0 and covariance I over the examples (see `learning.whiten`).
       num_warmup: how many of the iterations, at the start, learn W alone with z as drawn from the prior. W then knows
         the mean of the data before anything is inferred; else the first chains would make up for it with a huge z.
@@ -88,8 +91,12 @@ def fit(
       weight_decay: shrinks W by this times the learning rate in each iteration (AdamW), much as a Gaussian prior
         on W would. 0 turns it off; some tenths make a ConvNet's images cleaner where no training image is near.
       batch_size: examples for each iteration, by default all. The last batch of a pass may be smaller.
-      checkpoint_dir: folder where the state is saved every 50 iterations and at the end. If it already holds a
-        checkpoint of the same settings, the run continues from it, to the same bits. (Two schedules count as the same.)
+      mesh: devices to share the examples among, for instance `jax.make_mesh((4,), ("examples",))`; by default one
+        device. The result is the same to rounding. In a run of several processes each passes the same arguments.
+      checkpoint_dir: folder where the state is saved every `checkpoint_every` iterations and at the end. If it already
+        holds a checkpoint of the same settings, the run continues from it, to the same bits. (Two schedules count as
+        the same.)
+      checkpoint_every: iterations between two checkpoints.
       resume: a FitResult to continue from. Settings may differ, for instance a smaller sigma in every stage; the chains
         keep the key that they began with.
       progress: show a progress bar.
@@ -98,22 +105,20 @@ def fit(
       ValueError: arguments that don't fit together, or a checkpoint of other settings.
       ChainDiverged: a chain diverged; the message says when, and which step size would be stable.
     """
-    images = jnp.asarray(images, jnp.float32)
     check_images(generator, images)
-    step_size = check_chain(sigma, sampler, num_steps, step_size)
-    check_positive(num_iterations=num_iterations, batch_size=1 if batch_size is None else batch_size)
+    if images.dtype != np.uint8:
+        images = images.astype(np.float32)
+    chain = check_chain(generator.latent_dim, sigma, sampler, num_steps, step_size)
+    batch_size = len(images) if batch_size is None else batch_size
+    check_positive(num_iterations=num_iterations, batch_size=batch_size, checkpoint_every=checkpoint_every)
     if whitening:
         _check_whitening(generator, images)
-    batch_size = batch_size or len(images)
     generate, params = functional(generator)
     optimizer = optax.adamw(_schedule(learning_rate, num_iterations), b1=0.5, weight_decay=weight_decay)
     state = learning.init(params, optimizer, len(images), generator.latent_dim, key)
-    losses: list[float] = []
+    losses = np.zeros(0)
     settings = dict(
-        sigma=float(sigma),
-        sampler=sampler,
-        num_steps=int(num_steps),
-        step_size=float(step_size),
+        **chain._asdict(),
         whitening=bool(whitening),
         num_warmup=int(num_warmup),
         learning_rate="a schedule" if callable(learning_rate) else [float(learning_rate), int(num_iterations)],
@@ -124,59 +129,43 @@ def fit(
     )
     if resume is not None:
         _check_resume(resume.state, state)
-        state, losses = resume.state, list(resume.losses)
+        state, losses = resume.state, resume.losses
         settings["resumed_from"] = len(losses)
+
+    devices = loop.Devices(mesh or _mesh_of(images))
+    state = devices.replicate(state)._replace(z=devices.spread(state.z))
+    images = devices.spread(images)
     if checkpoint_dir is not None and checkpoints.exists(checkpoint_dir):
         state, losses = checkpoints.restore(checkpoint_dir, state, settings)
     elif checkpoint_dir is not None:
         checkpoints.save(checkpoint_dir, state, losses, settings)  # if it can't be written, say so before the work
 
-    learn = partial(learning.learn, generate=generate, optimizer=optimizer, sigma=sigma)
-    iterate = partial(
-        learning.iterate,
-        generate=generate,
-        optimizer=optimizer,
-        sigma=sigma,
-        sampler=sampler,
-        step_size=step_size,
-        num_steps=num_steps,
-        whitening=whitening,
-    )
-    learn, iterate = jax.jit(learn), jax.jit(iterate)
-    result = partial(_result, generator)
-    start = len(losses)
-    bar = tqdm(total=num_iterations, initial=start, disable=not progress, file=sys.stdout, ncols=78, mininterval=0.5)
-    with bar:
-        try:
-            for t in range(start, num_iterations):
-                advance = learn if t < num_warmup else iterate
-                new_state, info = advance(state, images, batch_indices(key, t, len(images), batch_size))
-                loss = float(info.loss)
-                if not (math.isfinite(loss) and float(info.largest_z) < LARGEST_SANE_Z):
-                    in_chain = t >= num_warmup and not float(info.largest_z) < LARGEST_SANE_Z
-                    cause = _why_chain(generate, state, images, sigma, sampler) if in_chain else LEARNING_DIVERGED
-                    message = f"Diverged at iteration {t + 1} with step_size={step_size:g}. {cause} {WHERE_THE_REST_IS}"
-                    raise ChainDiverged(message, result(state, losses))
-                state, losses = new_state, [*losses, loss]
-                bar.set_postfix_str(f"error {loss:.4f}", refresh=False)
-                bar.update()
-                if checkpoint_dir is not None and (t + 1) % 50 == 0:
-                    checkpoints.save(checkpoint_dir, state, losses, settings)
-        except KeyboardInterrupt:
-            bar.write(f"Stopped after {len(losses)} of {num_iterations} iterations; the result so far is returned.")
-    if checkpoint_dir is not None:
-        checkpoints.save(checkpoint_dir, state, losses, settings)
-    return result(state, losses)
-
-
-def batch_indices(key: jax.Array, iteration: int, num_examples: int, batch_size: int) -> jax.Array:
-    """Returns the examples of one iteration: passes over shuffled examples, the last partial batch included."""
-    if batch_size >= num_examples:
-        return jnp.arange(num_examples)
-    batches = -(-num_examples // batch_size)
-    order_key = jax.random.fold_in(jax.random.fold_in(key, iteration // batches), num_examples)
-    start = iteration % batches * batch_size
-    return jax.random.permutation(order_key, num_examples)[start : start + batch_size]
+    learn = partial(learning.learn, generate=generate, optimizer=optimizer, sigma=chain.sigma)
+    iterate = partial(learning.iterate, generate=generate, optimizer=optimizer, whitening=whitening, **chain._asdict())
+    batch = lambda t: devices.share_out(loop.batch_indices(key, t, len(images), batch_size, devices.size))
+    phases = [
+        (loop.compile_advance(learn, batch), min(num_warmup, num_iterations)),
+        (loop.compile_advance(iterate, batch), num_iterations),
+    ]
+    start = run = loop.start(state, losses, num_iterations)
+    done = len(losses)
+    save = lambda: checkpoint_dir and checkpoints.save(checkpoint_dir, run.state, _losses(run, done), settings)
+    silent = not progress or jax.process_index() > 0
+    bar = tqdm(total=num_iterations, initial=done, disable=silent, file=sys.stdout, ncols=78, mininterval=0.5)
+    with bar, loop.stop_requests() as stop_requested:
+        for run, done in loop.calls(start, images, phases, checkpoint_every, stop_requested):
+            if run.failure != loop.SOUND:
+                cause = _why(generate, run, images, batch(done), chain, in_chain=done >= num_warmup)
+                message = f"Diverged at iteration {done + 1} with step_size={chain.step_size:g}. {cause}"
+                raise ChainDiverged(f"{message} {WHERE_THE_REST_IS}", _result(generator, run, done))
+            bar.set_postfix_str(f"error {float(run.losses[done - 1]):.4f}", refresh=False)
+            bar.update(done - bar.n)
+            if done % checkpoint_every == 0:
+                save()
+        if done < num_iterations:
+            bar.write(f"Stopped after {done} of {num_iterations} iterations; the result so far is returned.")
+        save()
+    return _result(generator, run, done)
 
 
 def _schedule(learning_rate, num_iterations):
@@ -187,11 +176,23 @@ def _schedule(learning_rate, num_iterations):
     return optax.join_schedules([optax.constant_schedule(learning_rate), fall], [half])
 
 
-def _result(generator, state, losses):
-    return FitResult(with_params(generator, state.params), state.z, np.asarray(losses), state)
+def _result(generator, run, done):
+    return FitResult(with_params(generator, run.state.params), run.state.z, _losses(run, done), run.state)
+
+
+def _losses(run, done):
+    return np.asarray(run.losses, np.float64)[:done]
+
+
+def _mesh_of(images):
+    """The mesh of images that come spread over one already, else None."""
+    sharding = getattr(images, "sharding", None)
+    return sharding.mesh if isinstance(sharding, jax.sharding.NamedSharding) and sharding.mesh.size > 1 else None
 
 
 def _fingerprint(images):
+    if isinstance(images, jax.Array) and not images.is_fully_addressable:
+        return f"{images.dtype}{images.shape}"  # no process has all of them
     return hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()[:16]
 
 
@@ -223,17 +224,30 @@ LEARNING_DIVERGED = (
 WHERE_THE_REST_IS = "The result of the iterations before is in this error's attribute `result`."
 
 
-def _why_chain(generate, state, images, sigma, sampler):
-    if sampler == "gauss_newton":
-        return (
-            "A Langevin chain left every reasonable range. Gauss-Newton Langevin is stable below a step_size of 2 "
-            "where f is nearly linear, and 0.5 is a good choice. Data far from the scale of 1 need scaling."
-        )
-    f = partial(generate, state.params)
-    precisions = jax.vmap(lambda z, y: langevin.precision(lambda z: model.residual(f, z, y, sigma), z))(state.z, images)
-    stable = float(jnp.min(langevin.largest_stable_step(precisions)))
+def _why(generate, run, images, indices, chain, in_chain):
+    if run.failure == loop.LEARNING_DIVERGED or not in_chain:
+        return LEARNING_DIVERGED
+    if chain.sampler != "langevin":
+        return CHOOSE_ABOUT_A_HALF
+    f = partial(generate, run.state.params)
+    indices = indices[indices < len(images)][:64]
+
+    def stable(z, y):
+        residual = lambda z: model.residual(f, z, y, chain.sigma)
+        if z.size <= SMALL_LATENT_DIM:
+            return langevin.largest_stable_step(langevin.precision(residual, z))
+        return langevin.adapted_step_size(jax.random.key(0), residual, z, 1.0)
+
+    stable = float(jnp.min(jax.vmap(stable)(run.state.z[indices], data.decode(images[indices]))))
     return (
         f"A Langevin chain left every reasonable range: where W stands, the largest stable step is {stable:.2g}. "
-        "Pass a step_size below that (it shrinks as W learns: half of it is safer), or use "
-        'sampler="gauss_newton", whose step has no unit.'
+        "Pass a step_size below that (it shrinks as W learns: half of it is safer), or leave `sampler` to its default, "
+        "whose step has no unit."
     )
+
+
+CHOOSE_ABOUT_A_HALF = (
+    "A Langevin chain left every reasonable range. This sampler's step_size has no unit: it is stable below 2 "
+    '("gauss_newton") or 1 ("adapted_langevin") where f is nearly linear, and 0.5 is a good choice. Data far from the '
+    "scale of 1 need scaling."
+)

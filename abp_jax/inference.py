@@ -1,15 +1,31 @@
 """Inference for images that were not trained on, and the checks of what a chain is given."""
 
+import math
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from abp_jax import learning, model
+from abp_jax import data, learning, model
 from abp_jax.generators import ConvGenerator, functional
 
-DEFAULT_STEP_SIZE = {"gauss_newton": 0.5, "langevin": 0.01}
+SMALL_LATENT_DIM = 8  # up to here d forward derivatives a step are the better buy
+DEFAULTS = {  # sampler: num_steps, step_size
+    "gauss_newton": (8, 0.5),
+    "adapted_langevin": (20, 0.5),
+    "langevin": (30, 0.01),
+}
+
+
+class Chain(NamedTuple):
+    """Settings of a chain, see `learning.infer_latents`."""
+
+    sigma: float
+    sampler: str
+    num_steps: int
+    step_size: float
 
 
 def infer(
@@ -19,7 +35,7 @@ def infer(
     key: jax.Array,
     num_steps: int = 100,
     sigma: float = 0.3,
-    sampler: str = "gauss_newton",
+    sampler: str | None = None,
     step_size: float | None = None,
     num_starts: int = 16,
 ) -> jax.Array:
@@ -30,7 +46,7 @@ def infer(
 
     Args:
       generator: a learned generator.
-      images: (n, ...), of the shape that the generator gives.
+      images: (n, ...), of the shape that the generator gives; float32, or uint8 as in `fit`.
       key: `jax.random.key(seed)`.
       num_steps, sigma, sampler, step_size: as in `fit`.
       num_starts: chains for each image.
@@ -41,38 +57,42 @@ def infer(
     Raises:
       ValueError: arguments that don't fit together, or a step size at which all chains of an image diverge.
     """
-    images = jnp.asarray(images, jnp.float32)
     check_images(generator, images)
     check_positive(num_starts=num_starts)
-    step_size = check_chain(sigma, sampler, num_steps, step_size)
+    chain = check_chain(generator.latent_dim, sigma, sampler, num_steps, step_size)
+    images = data.decode(jnp.asarray(images))
+    images = jnp.asarray(images, jnp.float32)
 
     generate, params = functional(generator)
 
     @jax.jit
-    def chains(params, keys):
+    def chains(params, images, keys):
         f = partial(generate, params)
         start_keys, keys = jax.vmap(jax.random.split, out_axes=1)(keys)
         z = jax.vmap(lambda k: jax.random.normal(k, (generator.latent_dim,)))(start_keys)
-        z = learning.infer_latents(
-            f, keys, z, images, sigma=sigma, sampler=sampler, step_size=step_size, num_steps=num_steps
-        )
+        z = learning.infer_latents(f, keys, z, images, **chain._asdict())
         return z, jax.vmap(lambda z, y: model.log_joint(f, z, y, sigma))(z, images)
 
-    starts = [chains(params, learning.example_keys(key, s, jnp.arange(len(images)))) for s in range(num_starts)]
+    starts = [chains(params, images, learning.example_keys(key, s, jnp.arange(len(images)))) for s in range(num_starts)]
     z, scores = (jnp.stack(parts) for parts in zip(*starts, strict=True))
     scores = jnp.where(jnp.isfinite(scores), scores, -jnp.inf)
     if not bool(jnp.all(jnp.isfinite(scores.max(axis=0)))):
-        raise ValueError(f"every chain of an image diverged with step_size={step_size:g}: pass a smaller one.")
+        raise ValueError(f"every chain of an image diverged with step_size={chain.step_size:g}: pass a smaller one.")
     return z[jnp.argmax(scores, axis=0), jnp.arange(len(images))]
 
 
-def check_chain(sigma: float, sampler: str, num_steps: int, step_size: float | None) -> float:
-    """Returns the step size, the sampler's default for None. Raises ValueError for settings that can't work."""
-    if sampler not in DEFAULT_STEP_SIZE:
-        raise ValueError(f"sampler must be one of {sorted(DEFAULT_STEP_SIZE)}, got {sampler!r}.")
-    step_size = DEFAULT_STEP_SIZE[sampler] if step_size is None else step_size
+def check_chain(
+    latent_dim: int, sigma: float, sampler: str | None, num_steps: int | None, step_size: float | None
+) -> Chain:
+    """Returns the settings with defaults in the place of None. Raises ValueError for settings that can't work."""
+    sampler = sampler or ("gauss_newton" if latent_dim <= SMALL_LATENT_DIM else "adapted_langevin")
+    if sampler not in DEFAULTS:
+        raise ValueError(f"sampler must be one of {sorted(DEFAULTS)}, got {sampler!r}.")
+    num_steps, step_size = (
+        d if given is None else given for d, given in zip(DEFAULTS[sampler], (num_steps, step_size), strict=True)
+    )
     check_positive(sigma=sigma, num_steps=num_steps, step_size=step_size)
-    return step_size
+    return Chain(float(sigma), sampler, int(num_steps), float(step_size))
 
 
 def check_positive(**values: float) -> None:
@@ -90,10 +110,13 @@ def check_images(generator: nnx.Module, images: jax.Array) -> None:
             f"images of shape {images.shape} don't fit the generator, which gives {output} for one z: "
             f"(n, {', '.join(map(str, output))}) is expected. Load them with that size, or build the generator for it."
         )
-    if isinstance(generator, ConvGenerator) and float(jnp.max(jnp.abs(images))) > 1.01:
-        raise ValueError(
-            f"images for a ConvGenerator have values from -1 to 1, these go from {images.min():g} to {images.max():g}. "
-            "For values from 0 to 255, pass images / 127.5 - 1."
-        )
-    if not bool(jnp.all(jnp.isfinite(images))):
+    if images.dtype == jnp.uint8:
+        return
+    low, high = float(images.min()), float(images.max())
+    if not math.isfinite(low + high):
         raise ValueError("images hold nan or infinite values; clean them first.")
+    if isinstance(generator, ConvGenerator) and max(-low, high) > 1.01:
+        raise ValueError(
+            f"images for a ConvGenerator have values from -1 to 1, these go from {low:g} to {high:g}. "
+            "For values from 0 to 255, pass them as uint8, or images / 127.5 - 1."
+        )

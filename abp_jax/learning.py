@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from abp_jax import langevin, model
+from abp_jax import data, langevin, model
 
 
 class ABPState(NamedTuple):
@@ -66,15 +66,32 @@ def infer_latents(
 ) -> jax.Array:
     """Inference step: runs the chain of every example from where it stands.
 
-    generate: z -> f(z; W); keys: (n,); z: (n, d); images: (n, ...). Returns the new z, (n, d).
+    Args:
+      generate: z -> f(z; W).
+      keys: (n,).
+      z: (n, d).
+      images: (n, ...).
+      sigma: standard deviation of the noise.
+      sampler: "gauss_newton"; "langevin"; or "adapted_langevin", which is "langevin" at step_size times the largest
+        stable step of each example where its chain begins.
+      step_size: s; or, for "adapted_langevin", the fraction.
+      num_steps: steps of each chain.
+
+    Returns:
+      The new z, (n, d).
     """
 
     def chain(key, z, y):
+        residual = partial(model.residual, generate, y=y, sigma=sigma)
+        log_joint = partial(model.log_joint, generate, y=y, sigma=sigma)
         if sampler == "gauss_newton":
-            target, move = partial(model.residual, generate, y=y, sigma=sigma), langevin.gauss_newton_step
+            step = lambda key, z: langevin.gauss_newton_step(key, z, residual, step_size)
+        elif sampler == "langevin":
+            step = lambda key, z: langevin.langevin_step(key, z, log_joint, step_size)
         else:
-            target, move = partial(model.log_joint, generate, y=y, sigma=sigma), langevin.langevin_step
-        step = lambda key, z: move(key, z, target, step_size)
+            key, probe_key = jax.random.split(key)
+            adapted = langevin.adapted_step_size(probe_key, residual, z, step_size)
+            step = lambda key, z: langevin.langevin_step(key, z, log_joint, adapted)
         return langevin.sample(key, z, step, num_steps)[0][-1]
 
     return jax.vmap(chain)(keys, z, images)
@@ -110,48 +127,74 @@ def iterate(
 ) -> tuple[ABPState, ABPInfo]:
     """One iteration of Algorithm 1 on the examples `indices`: infer their z, whiten all z, update W.
 
-    generate: (params, z) -> f(z; W); images: (n, ...), all of them; indices: (b,), each at most once.
+    Args:
+      state: where the run stands.
+      images: (n, ...), all of them; float32, or uint8 from 0 to 255, of which only the batch is decoded.
+      indices: (b,), each example at most once. An index of n or more is padding, which changes nothing: so the last,
+        smaller batch of a pass can have the shape of the others.
+      generate: (params, z) -> f(z; W).
+      optimizer: an optax optimizer.
+      sigma, sampler, step_size, num_steps: of the chains, see `infer_latents`.
+      whitening: whether to whiten.
     """
     keys = example_keys(state.key, state.iteration + 1, indices)
     inferred = infer_latents(
         partial(generate, state.params),
         keys,
-        state.z[indices],
-        images[indices],
+        _take(state.z, indices),
+        data.decode(_take(images, indices)),
         sigma=sigma,
         sampler=sampler,
         step_size=step_size,
         num_steps=num_steps,
     )
-    params, z = state.params, state.z.at[indices].set(inferred)
+    params, z = state.params, state.z.at[indices].set(inferred, mode="drop")
     if whitening:
         params, z = whiten(params, z)
     state, info = learn(
         state._replace(params=params, z=z), images, indices, generate=generate, optimizer=optimizer, sigma=sigma
     )
-    return state, info._replace(largest_z=jnp.max(jnp.abs(inferred)))
+    real = (indices < len(images))[:, None]
+    return state, info._replace(largest_z=jnp.max(jnp.where(real, jnp.abs(inferred), 0)))
 
 
 def learn(state: ABPState, images: jax.Array, indices: jax.Array, *, generate: Callable, optimizer, sigma: float):
     """Learning step: moves W by the gradient at the present z. Arguments and results as in `iterate`."""
-    z = state.z[indices]
-    gradient, loss = learning_gradient(generate, state.params, z, images[indices], sigma)
+    z, y, real = _take(state.z, indices), data.decode(_take(images, indices)), indices < len(images)
+    gradient, loss = learning_gradient(generate, state.params, z, y, sigma, weights=real.astype(z.dtype))
     descent = jax.tree.map(jnp.negative, gradient)  # optax minimises
     updates, opt_state = optimizer.update(descent, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     state = state._replace(params=params, opt_state=opt_state, iteration=state.iteration + 1)
-    return state, ABPInfo(loss, jnp.max(jnp.abs(z)))
+    return state, ABPInfo(loss, jnp.max(jnp.where(real[:, None], jnp.abs(z), 0)))
 
 
-def learning_gradient(generate: Callable, params: dict, z: jax.Array, y: jax.Array, sigma: float):
+def learning_gradient(
+    generate: Callable, params: dict, z: jax.Array, y: jax.Array, sigma: float, weights: jax.Array | None = None
+):
     """L'(W) = sum_i d/dW log p(y_i, z_i; W), summed over the examples (seed equation 10): the direction to climb.
 
-    generate: (params, z) -> f(z; W); z: (b, d); y: (b, ...). Returns the gradient, like params, and the mean squared
-    error per number of y, a scalar.
+    Args:
+      generate: (params, z) -> f(z; W).
+      params: W.
+      z: (b, d).
+      y: (b, ...).
+      sigma: standard deviation of the noise.
+      weights: (b,), 1 for an example that counts and 0 for padding; by default all count.
+
+    Returns:
+      The gradient, like params, and the mean squared error per number of y, a scalar.
     """
+    weights = jnp.ones(len(z), z.dtype) if weights is None else weights
 
     def log_likelihood(params):
         errors = y - jax.vmap(partial(generate, params))(z)
-        return jnp.sum(jax.vmap(partial(model.log_noise, sigma=sigma))(errors)), jnp.mean(errors**2)
+        log_p = jax.vmap(partial(model.log_noise, sigma=sigma))(errors)
+        mean_squares = jnp.mean(errors.reshape(len(z), -1) ** 2, axis=1)
+        return weights @ log_p, weights @ mean_squares / jnp.sum(weights)
 
     return jax.grad(log_likelihood, has_aux=True)(params)
+
+
+def _take(array, indices):
+    return array.at[indices].get(mode="clip")  # padding reads the last example, and is dropped later

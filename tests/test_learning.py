@@ -43,7 +43,7 @@ def test_whitening_of_one_latent_dimension(key):
     )
 
 
-@pytest.mark.parametrize("sampler", ["gauss_newton", "langevin"])
+@pytest.mark.parametrize("sampler", ["gauss_newton", "langevin", "adapted_langevin"])
 def test_a_chain_does_not_depend_on_the_batch_it_sits_in(setup, sampler):
     generate, _, state, images = setup
     f, chain = partial(generate, state.params), CHAIN | dict(sampler=sampler, step_size=0.05)
@@ -73,6 +73,47 @@ def test_chain_is_the_sampler_on_the_model(setup):
         z = learning.infer_latents(f, keys, state.z, images, **chain)
         path, _ = langevin.sample(keys[3], state.z[3], lambda k, z, m=move, t=target: m(k, z, t, 0.05), 3)
         np.testing.assert_allclose(z[3], path[-1], atol=1e-4)
+
+
+def test_adapted_chain_is_plain_langevin_at_a_step_size_of_its_own(setup):
+    generate, _, state, images = setup
+    f = partial(generate, state.params)
+    keys = learning.example_keys(state.key, 1, jnp.arange(11))
+    chain = CHAIN | dict(sampler="adapted_langevin", step_size=0.4)
+    z = learning.infer_latents(f, keys, state.z, images, **chain)
+    for i in (3, 7):
+        chain_key, probe_key = jax.random.split(keys[i])
+        residual = lambda z, y=images[i]: model.residual(f, z, y, 0.3)
+        s = langevin.adapted_step_size(probe_key, residual, state.z[i], 0.4)
+        alone = learning.infer_latents(
+            f, keys[i][None], state.z[i][None], images[i][None], **chain | dict(sampler="langevin", step_size=s)
+        )
+        log_joint = lambda z, y=images[i]: model.log_joint(f, z, y, 0.3)
+        step = lambda k, z, s=s, p=log_joint: langevin.langevin_step(k, z, p, s)
+        path, _ = langevin.sample(chain_key, state.z[i], step, 3)
+        np.testing.assert_allclose(z[i], path[-1], atol=1e-4)
+        assert not np.allclose(alone[0], path[-1])  # another key: only the step size is shared
+
+
+def test_padding_changes_nothing(setup):
+    """A batch of 3 filled up to 5 is the batch of 3."""
+    generate, optimizer, state, images = setup
+    options = dict(generate=generate, optimizer=optimizer, whitening=True, **CHAIN)
+    short, padded = jnp.array([4, 0, 10]), jnp.array([4, 0, 10, 11, 11])
+    (state_a, info_a), (state_b, info_b) = (learning.iterate(state, images, b, **options) for b in (short, padded))
+    np.testing.assert_allclose(state_b.z, state_a.z, atol=1e-4)
+    np.testing.assert_allclose(info_b, info_a, rtol=1e-4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, atol=1e-5), state_a.params, state_b.params)
+
+
+def test_images_as_bytes_give_the_same_iteration(setup):
+    generate, optimizer, state, images = setup
+    codes = np.uint8(np.round((images + 1) * 127.5))
+    options = dict(generate=generate, optimizer=optimizer, whitening=False, **CHAIN)
+    from_codes, info = learning.iterate(state, jnp.asarray(codes), jnp.arange(11), **options)
+    from_floats, expected = learning.iterate(state, jnp.float32(codes) / 127.5 - 1, jnp.arange(11), **options)
+    np.testing.assert_allclose(from_codes.z, from_floats.z, atol=1e-5)
+    np.testing.assert_allclose(info, expected, rtol=1e-5)
 
 
 def test_learning_gradient_is_the_sum_over_examples_of_equation_10(setup):
