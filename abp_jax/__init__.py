@@ -14,10 +14,12 @@ The files, in the order in which data flows:
 - checkpoints: save and restore
 - fitting: a whole run (fit)
 - metrics, plots, widgets: numbers, figures, sliders
+- compilation_cache: compiled programs kept on disk
 """
 
 from abp_jax import (
     checkpoints,
+    compilation_cache,
     data,
     factor_analysis,
     fitting,
@@ -41,6 +43,8 @@ from abp_jax.widgets import LatentExplorer, describe_device
 
 __version__ = "0.1.0"
 
+compilation_cache.enable()
+
 __all__ = [
     "ChainDiverged",
     "ConvGenerator",
@@ -49,6 +53,7 @@ __all__ = [
     "LinearGenerator",
     "MLPGenerator",
     "checkpoints",
+    "compilation_cache",
     "data",
     "describe_device",
     "factor_analysis",

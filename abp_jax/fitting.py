@@ -157,7 +157,7 @@ def fit(
             if run.failure != loop.SOUND:
                 cause = _why(generate, run, images, batch(done), chain, in_chain=done >= num_warmup)
                 message = f"Diverged at iteration {done + 1} with step_size={chain.step_size:g}. {cause}"
-                raise ChainDiverged(f"{message} {WHERE_THE_REST_IS}", _result(generator, run, done))
+                raise ChainDiverged(f"{message} {WHERE_THE_REST_IS}", _result(generator, run, done, devices))
             bar.set_postfix_str(f"error {float(run.losses[done - 1]):.4f}", refresh=False)
             bar.update(done - bar.n)
             if done % checkpoint_every == 0:
@@ -165,7 +165,7 @@ def fit(
         if done < num_iterations:
             bar.write(f"Stopped after {done} of {num_iterations} iterations; the result so far is returned.")
         save()
-    return _result(generator, run, done)
+    return _result(generator, run, done, devices)
 
 
 def _schedule(learning_rate, num_iterations):
@@ -176,8 +176,9 @@ def _schedule(learning_rate, num_iterations):
     return optax.join_schedules([optax.constant_schedule(learning_rate), fall], [half])
 
 
-def _result(generator, run, done):
-    return FitResult(with_params(generator, run.state.params), run.state.z, _losses(run, done), run.state)
+def _result(generator, run, done, devices):
+    params, z = devices.gather((run.state.params, run.state.z))
+    return FitResult(with_params(generator, params), z, _losses(run, done), run.state)
 
 
 def _losses(run, done):

@@ -132,20 +132,21 @@ class Devices:
     """
 
     def __init__(self, mesh: Mesh | None):
-        self.mesh = mesh
+        self.mesh = mesh and Mesh(mesh.devices, mesh.axis_names)  # its axes left to the partitioner (`AxisType.Auto`)
         self.size = mesh.shape[mesh.axis_names[0]] if mesh else 1
 
     def replicate(self, tree):
         """A copy of every array on every device."""
-        return tree if self.mesh is None else jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec()))
+        place = partial(_place, sharding=self.mesh and NamedSharding(self.mesh, PartitionSpec()))
+        return jax.tree.map(place, tree)
 
     def spread(self, array):
         """Shares out the rows of an array over the devices, if they divide evenly."""
-        if self.mesh is None:
-            return jnp.asarray(array)
-        return jax.device_put(
-            array, self.rows() if len(array) % self.size == 0 else NamedSharding(self.mesh, PartitionSpec())
-        )
+        return _place(array, self.mesh and self.rows()) if len(array) % self.size == 0 else self.replicate(array)
+
+    def gather(self, tree):
+        """The same arrays on the default device, whole, in every process."""
+        return tree if self.mesh is None else jax.tree.map(_whole, tree)
 
     def rows(self) -> NamedSharding:
         return NamedSharding(self.mesh, PartitionSpec(self.mesh.axis_names[0]))
@@ -153,6 +154,23 @@ class Devices:
     def share_out(self, indices):
         """Inside a compiled function: the work on a batch is shared out over the devices."""
         return indices if self.mesh is None else jax.lax.with_sharding_constraint(indices, self.rows())
+
+
+def _place(array, sharding):
+    if sharding is None or getattr(array, "is_fully_addressable", True) is False:  # the latter is spread already
+        return array if isinstance(array, jax.Array) else jnp.asarray(array)
+    if sharding.is_fully_addressable:
+        return jax.device_put(array, sharding)
+    if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
+        data = _place(jax.random.key_data(array), sharding)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(array))
+    array = np.asarray(array)
+    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+
+def _whole(array):
+    here = array.is_fully_addressable or array.is_fully_replicated
+    return jnp.asarray(np.asarray(array) if here else multihost_utils.process_allgather(array, tiled=True))
 
 
 def agreed(*values: int) -> list[int]:

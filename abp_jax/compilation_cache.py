@@ -1,0 +1,33 @@
+"""Compiled programs are kept on disk, so that a notebook opened again does not compile again."""
+
+import os
+
+import jax
+import platformdirs
+
+FIRST_SOUND_VERSION = (0, 7, 2)  # with jax 0.6.0 on a CPU, programs read back from the cache never ended
+
+
+def enable() -> str | None:
+    """Turns on JAX's persistent compilation cache, in the user's cache folder, unless a choice was made already.
+
+    A folder set by `JAX_COMPILATION_CACHE_DIR` or by `jax.config` stays; `JAX_ENABLE_COMPILATION_CACHE=false` turns the
+    cache off. The folder may be deleted at any time.
+
+    Returns:
+      The folder, or None where this function changed nothing.
+    """
+    if jax.config.jax_compilation_cache_dir or not jax.config.jax_enable_compilation_cache:
+        return None
+    if jax.__version_info__ < FIRST_SOUND_VERSION:
+        return None
+    folder = os.path.join(platformdirs.user_cache_dir("abp_jax"), "compiled")
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError:
+        return None
+    if not os.access(folder, os.W_OK):
+        return None
+    jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    return folder

@@ -1,0 +1,56 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+from abp_jax import compilation_cache
+
+pytestmark = pytest.mark.skipif(
+    jax.__version_info__ < compilation_cache.FIRST_SOUND_VERSION, reason="the cache is left off with this jax"
+)
+
+PROGRAM = """
+import jax
+import abp_jax as abp
+from flax import nnx
+result = abp.fit(abp.ConvGenerator(image_size=8, width=4, rngs=nnx.Rngs(0)), abp.load_lion_tiger(size=8), 22,
+                 key=jax.random.key(0), progress=False)
+print(repr(float(result.losses[-1])), jax.config.jax_compilation_cache_dir)
+"""
+
+
+FOLDER = "import jax, abp_jax; print(None, jax.config.jax_compilation_cache_dir)"
+
+
+def run(home: Path, program: str = FOLDER, **settings) -> tuple[str, str]:
+    own = {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "LOCALAPPDATA": str(home / "cache")}
+    left = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
+    done = subprocess.run([sys.executable, "-c", program], env=left | own | settings, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    loss, folder = done.stdout.split()
+    return loss, folder
+
+
+def test_a_second_process_reads_what_the_first_compiled(tmp_path):
+    loss, folder = run(tmp_path, PROGRAM)
+    assert Path(folder).is_relative_to(tmp_path)
+    entries = {f.name: f.read_bytes() for f in Path(folder).glob("*-cache")}
+    assert entries
+    again, _ = run(tmp_path, PROGRAM)
+    assert again == loss
+    assert {f.name: f.read_bytes() for f in Path(folder).glob("*-cache")} == entries  # nothing compiled anew
+
+
+def test_the_choice_of_the_user_stays(tmp_path):
+    _, folder = run(tmp_path, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "mine"))
+    assert folder == str(tmp_path / "mine")
+    _, folder = run(tmp_path, JAX_ENABLE_COMPILATION_CACHE="false")
+    assert folder == "None"
+
+
+def test_a_home_that_is_not_writable_is_no_obstacle(tmp_path):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    assert run(tmp_path)[1] == "None"
