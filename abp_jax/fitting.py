@@ -80,7 +80,7 @@ def fit(
       sampler: "gauss_newton" (preconditioned Langevin; a step costs d forward derivatives; the default up to d = 8),
         "adapted_langevin" (Langevin at a fraction of each example's largest stable step, whose cost does not grow with
         d; the default above), or "langevin" (plain, seed equation 7).
-      num_steps: Langevin steps for each example in an iteration; by default 8, 20 and 30.
+      num_steps: Langevin steps for each example in an iteration; by default 5, 20 and 30.
       step_size: s, by default 0.5 for "gauss_newton", whose s has no unit, and 0.01 for "langevin"; for
         "adapted_langevin" the fraction, by default 0.5.
       whitening: after each inference, give z mean 0 and covariance I over the examples (see `learning.whiten`).

@@ -14,6 +14,8 @@ from flax import nnx
 
 from abp_jax.transposed_convolution import transposed_convolution
 
+BATCH = 256  # examples at a time where there may be thousands, to bound the memory
+
 
 class LinearGenerator(nnx.Module):
     """The loading of factor analysis, f(z) = W z + b.
@@ -189,4 +191,4 @@ def grid_points(low: float, high: float, num: int, latent_dim: int = 2) -> jax.A
 
 @partial(jax.jit, static_argnums=0)
 def _generate_batch(graphdef, state, z):
-    return jax.vmap(nnx.merge(graphdef, state))(z)
+    return jax.lax.map(nnx.merge(graphdef, state), z, batch_size=BATCH)

@@ -6,14 +6,15 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from abp_jax import data, learning, model
-from abp_jax.generators import ConvGenerator, functional
+from abp_jax.generators import BATCH, ConvGenerator, functional
 
 SMALL_LATENT_DIM = 8  # up to here d forward derivatives a step are the better buy
 DEFAULTS = {  # sampler: num_steps, step_size
-    "gauss_newton": (8, 0.5),
+    "gauss_newton": (5, 0.5),
     "adapted_langevin": (20, 0.5),
     "langevin": (30, 0.01),
 }
@@ -60,18 +61,22 @@ def infer(
     check_images(generator, images)
     check_positive(num_starts=num_starts)
     chain = check_chain(generator.latent_dim, sigma, sampler, num_steps, step_size)
-    images = data.decode(jnp.asarray(images))
-    images = jnp.asarray(images, jnp.float32)
+    images = jnp.asarray(images, jnp.uint8 if images.dtype == np.uint8 else jnp.float32)
 
     generate, params = functional(generator)
 
     @jax.jit
     def chains(params, images, keys):
         f = partial(generate, params)
-        start_keys, keys = jax.vmap(jax.random.split, out_axes=1)(keys)
-        z = jax.vmap(lambda k: jax.random.normal(k, (generator.latent_dim,)))(start_keys)
-        z = learning.infer_latents(f, keys, z, images, **chain._asdict())
-        return z, jax.vmap(lambda z, y: model.log_joint(f, z, y, sigma))(z, images)
+
+        def one(example):
+            key, y = example
+            start_key, key = jax.random.split(key)
+            z = jax.random.normal(start_key, (generator.latent_dim,))
+            (z,) = learning.infer_latents(f, key[None], z[None], y[None], **chain._asdict())
+            return z, model.log_joint(f, z, y, sigma)
+
+        return jax.lax.map(one, (keys, data.decode(images)), batch_size=BATCH)
 
     starts = [chains(params, images, learning.example_keys(key, s, jnp.arange(len(images)))) for s in range(num_starts)]
     z, scores = (jnp.stack(parts) for parts in zip(*starts, strict=True))

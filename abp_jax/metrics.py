@@ -4,15 +4,16 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from abp_jax.data import decode
 from abp_jax.generators import reconstruct
 
 
 def reconstruction_error(generator: nnx.Module, z: jax.Array, images: jax.Array) -> jax.Array:
     """Returns the mean over all numbers of |y_i - f(z_i; W)|^2 for each example: (n,), in squared units of the images.
 
-    z: (n, d); images: (n, ...).
+    z: (n, d); images: (n, ...), float32 or uint8 as in `fit`.
     """
-    errors = jnp.asarray(images) - reconstruct(generator, z)
+    errors = decode(jnp.asarray(images)) - reconstruct(generator, z)
     return jnp.mean(errors.reshape(len(errors), -1) ** 2, axis=1)
 
 
