@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 import abp_jax as abp
-from abp_jax import factor_analysis, fitting, loop
+from abp_jax import factor_analysis, fitting, generators, inference, loop
 
 
 @pytest.fixture
@@ -226,3 +226,49 @@ def test_resume_and_first_layer_must_fit(small_generator, small_faces, key):
         abp.fit(NoBias(), jnp.ones((9, 5)), 4, key=key, progress=False)
     with pytest.raises(ValueError, match=r"values from -1 to 1, these go from .*127\.5 - 1"):
         abp.fit(small_generator, 255 * np.abs(small_faces), 4, key=key)
+
+
+def test_a_hundred_latent_dimensions_just_work(key):
+    """The default sampler above d = 8, in minibatches, on images as bytes."""
+    faces = np.uint8(np.round((abp.load_lion_tiger(size=8) + 1) * 127.5))
+    images = np.concatenate([np.uint8(faces * s) for s in np.linspace(0.5, 1, 12)])
+    generator = abp.ConvGenerator(100, image_size=8, width=8, rngs=nnx.Rngs(0))
+    result = abp.fit(generator, images, 200, key=key, batch_size=50, progress=False)
+    assert result.z.shape == (132, 100) and bool(jnp.all(jnp.isfinite(result.z)))
+    np.testing.assert_allclose(np.cov(result.z.T, bias=True), np.eye(100), atol=0.1)
+    variance = np.var(images / 127.5, axis=0).mean()  # the error of the mean image
+    assert float(abp.reconstruction_error(result.generator, result.z, images).mean()) < 0.2 * variance
+
+
+@pytest.mark.parametrize(("latent_dim", "sampler"), [(1, "gauss_newton"), (8, "gauss_newton"), (9, "adapted_langevin")])
+def test_default_sampler_by_the_number_of_latent_dimensions(latent_dim, sampler):
+    assert inference.check_chain(latent_dim, 0.3, None, None, None).sampler == sampler
+
+
+def test_many_images_are_inferred_and_generated_in_batches(small_generator, key, monkeypatch):
+    """More images than fit into one batch: the last batch is smaller, and nothing else changes."""
+    z = jax.random.normal(key, (generators.BATCH + 3, 2))
+    images = abp.reconstruct(small_generator, z)
+    np.testing.assert_allclose(images[-1], small_generator(z[-1]), atol=1e-5)
+    options = dict(key=key, num_steps=2, num_starts=2)
+    everyone = abp.infer(small_generator, images, **options)
+    np.testing.assert_allclose(everyone[:5], abp.infer(small_generator, images[:5], **options), atol=1e-3)
+
+
+def test_a_run_cut_into_calls_gives_the_same_bits(small_generator, small_faces, key, monkeypatch):
+    """However long a call is, it is the same program."""
+    whole = abp.fit(small_generator, small_faces, 12, key=key, num_warmup=2, progress=False)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 0)
+    cut = abp.fit(small_generator, small_faces, 12, key=key, num_warmup=2, progress=False)
+    np.testing.assert_array_equal(cut.losses, whole.losses)
+    np.testing.assert_array_equal(cut.z, whole.z)
+
+
+def test_the_given_arrays_are_not_overwritten(small_generator, small_faces, key):
+    """The loop reuses the memory of its own state, never that of `resume` or of the generator."""
+    images = jnp.asarray(small_faces)
+    first = abp.fit(small_generator, images, 3, key=key, progress=False)
+    abp.fit(small_generator, images, 6, key=key, resume=first, progress=False)
+    for array in jax.tree.leaves((first.state.params, first.z, first.state.opt_state, images)):
+        assert not array.is_deleted()
+    assert bool(jnp.all(jnp.isfinite(small_generator(first.z[0]))))

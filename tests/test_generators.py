@@ -99,3 +99,16 @@ def test_forward_and_reverse_derivatives_agree(key):
     z = jax.random.normal(key, (2,))
     forward, reverse = (j(partial(generate, params))(z) for j in (jax.jacfwd, jax.jacrev))
     np.testing.assert_allclose(forward, reverse, atol=1e-5)
+
+
+def test_bfloat16_computes_in_half_the_bytes_and_learns_the_same(small_faces, key):
+    losses = {}
+    for dtype in (jnp.float32, jnp.bfloat16):
+        generator = abp.ConvGenerator(image_size=16, width=4, dtype=dtype, rngs=nnx.Rngs(0))
+        y = generator(jnp.array([0.3, -1.2]))
+        assert y.dtype == jnp.float32 and {p.dtype for p in jax.tree.leaves(functional(generator)[1])} == {y.dtype}
+        jaxpr = str(jax.make_jaxpr(functional(generator)[0])(functional(generator)[1], jnp.zeros(2)))
+        assert ("bf16" in jaxpr) == (dtype == jnp.bfloat16)
+        losses[dtype] = abp.fit(generator, small_faces, 40, key=key, progress=False).losses
+    np.testing.assert_allclose(losses[jnp.bfloat16][:20], losses[jnp.float32][:20], rtol=0.02)
+    np.testing.assert_allclose(losses[jnp.bfloat16][-1], losses[jnp.float32][-1], rtol=0.25)
