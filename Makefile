@@ -23,8 +23,8 @@ test: install  ## run the tests (ARGS="-k langevin" picks some)
 notebooks: install  ## execute every notebook in place (NOTEBOOKS=notebooks/05*.ipynb picks some)
 	$(PY) scripts/run_notebooks.py $(NOTEBOOKS)
 
-bench: install  ## run the benchmarks
-	@set -e; for file in $(sort $(wildcard benchmarks/*.py)); do echo "$$file"; $(PY) "$$file"; done
+bench: install  ## measure and write benchmarks/RESULTS.md (GPU=1 on a GPU; ARGS="--only iteration" some sections)
+	$(PY) -m benchmarks $(if $(GPU),--gpu) $(ARGS)
 
 lint: install  ## check style and format, notebooks included
 	$(PY) -m ruff check
