@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from benchmarks import exercise, growth, machine, precision, target
-from benchmarks.exercise import Contestants, Settings, environment, say
+from benchmarks.contestants import Contestants, Settings, environment, say
 from benchmarks.report import ORDER, Results
 from benchmarks.workers import pause
 

@@ -8,7 +8,8 @@ import sys
 import numpy as np
 
 from abp_jax.inference import check_chain
-from benchmarks.exercise import Settings, environment, nominal_flops, say
+from benchmarks.contestants import Settings, environment, say
+from benchmarks.exercise import nominal_flops
 from benchmarks.machine import with_variables
 from benchmarks.report import Section, seconds_of
 from benchmarks.rounds import spread

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from benchmarks.exercise import Settings, jax_worker, say
+from benchmarks.contestants import Settings, jax_worker, say
 from benchmarks.report import Section, range_of, seconds_of
 from benchmarks.rounds import alternate, ratios, spread
 

@@ -4,7 +4,7 @@ import itertools
 import statistics
 from functools import partial
 
-from benchmarks.exercise import TORCH, Contestants, say
+from benchmarks.contestants import TORCH, Contestants, say
 from benchmarks.report import Section, seconds_of
 from benchmarks.rounds import alternate, spread
 

@@ -10,12 +10,12 @@ import pytest
 import abp_jax as abp
 from abp_jax import learning, model
 from abp_jax.generators import functional
-from benchmarks import exercise, growing, machine, report, tasks_jax, watched_fit
+from benchmarks import contestants, exercise, growing, machine, report, tasks_jax, watched_fit
 from benchmarks.many_images import many_images
 from benchmarks.rounds import Spread, alternate, ratios, reached, spread
 from benchmarks.workers import TaskFailed
 
-TINY = exercise.Settings(width=4, size=16, rounds=2)
+TINY = contestants.Settings(width=4, size=16, rounds=2)
 
 
 @pytest.fixture(scope="module")
@@ -151,18 +151,18 @@ def test_growing_measures_time_and_memory():
 def test_page_holds_what_workers_measured(tmp_path, monkeypatch):
     """Real workers, small; without PyTorch, which the rows say. A run renews its own part only."""
     monkeypatch.setattr(machine, "has_torch", lambda: False)
-    contestants = exercise.Contestants(TINY, tmp_path)
+    workers = contestants.Contestants(TINY, tmp_path)
     with pytest.raises(TaskFailed, match="KeyError"):
-        contestants.workers["ours"].ask("no such service")
-    assert contestants.workers["ours"].ask("describe")["platform"] == "cpu"
+        workers.workers["ours"].ask("no such service")
+    assert workers.workers["ours"].ask("describe")["platform"] == "cpu"
     for part in ("gpu", "cpu"):
         results = report.Results(part, tmp_path)
         results.describe({"processor": f"a {part}"})
-        results.add("slider", exercise.slider(contestants))
+        results.add("slider", exercise.slider(workers))
     for name, section in {"gradient": exercise.gradient, "iteration": exercise.iteration}.items():
-        results.add(name, section(contestants), "Others used 0%.")
-    contestants.close()
-    assert all(worker.process.returncode == 0 for worker in contestants.workers.values())
+        results.add(name, section(workers), "Others used 0%.")
+    workers.close()
+    assert all(worker.process.returncode == 0 for worker in workers.workers.values())
 
     page = (tmp_path / "RESULTS.md").read_text("utf-8")
     assert page == report.page(tmp_path)
