@@ -25,7 +25,7 @@ def code_cells(file):
 
 def test_the_course_is_complete():
     names = [f.stem for f in NOTEBOOKS]
-    assert names[:7] == [
+    assert names[:8] == [
         "00_start_here",
         "01_factor_analysis",
         "02_langevin_dynamics",
@@ -33,6 +33,7 @@ def test_the_course_is_complete():
         "04_nonlinear_generator",
         "05_convnet_generator",
         "06_latent_explorer",
+        "07_scaling_up",
     ]
 
 
