@@ -13,7 +13,7 @@ from benchmarks.exercise import nominal_flops
 from benchmarks.machine import with_variables
 from benchmarks.report import Section, seconds_of
 from benchmarks.rounds import spread
-from benchmarks.workers import ROOT, TaskFailed
+from benchmarks.workers import ROOT, TaskFailed, pause
 
 WIDTH = 16
 
@@ -38,6 +38,7 @@ def measure(rows: list[dict], settings: Settings, variables: list[dict] | None =
 
 def fresh_process(row: dict, variables: dict) -> dict:
     """Returns what `python -m benchmarks.growing` prints."""
+    pause()
     command = [sys.executable, "-m", "benchmarks.growing", json.dumps(row)]
     done = subprocess.run(command, cwd=ROOT, env=with_variables(variables), stdout=subprocess.PIPE, text=True)
     if done.returncode:

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,12 +103,14 @@ def render(section: dict, machine: dict) -> str:
     lines = [columns, ["---"] + ["---:"] * (len(columns) - 1), *rows]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     elsewhere = "" if section["machine"] == machine else f" With: {'; '.join(section['machine'].values())}."
-    when = f"Measured on {section['date']}. {section['others']}{elsewhere}"
-    return f"### {section['title']}\n\n{section['note']} {when}".rstrip() + f"\n\n{table}\n"
+    note = f"{section['note']} Measured on {section['date']}. {section['others']}{elsewhere}".strip()
+    return f"### {section['title']}\n\n{note}\n\n{table}\n"
 
 
 def seconds_of(seconds: float) -> str:
-    """Three digits, with a unit."""
+    """Three digits, with a unit; nothing for nan."""
+    if math.isnan(seconds):
+        return ""
     value, unit = next(
         ((seconds * f, u) for f, u in ((1, "s"), (1e3, "ms")) if seconds * f >= 1), (seconds * 1e6, "µs")
     )

@@ -52,6 +52,11 @@ def spread(values: list[float]) -> Spread:
     return Spread(median, low, high)
 
 
-def reached(losses: Sequence[float], target: float) -> bool:
-    """Whether the last error and the median of the last five are at the target or below."""
-    return len(losses) >= 5 and bool(losses[-1] <= target and statistics.median(losses[-5:]) <= target)
+def arrival(losses: Sequence[float], target: float | None) -> int | None:
+    """Returns after how many iterations the error was at the target or below, and so was the median of the last five.
+
+    None if that never happened, or if there is no target.
+    """
+    ends = range(5, len(losses) + 1) if target is not None else ()
+    there = lambda end: losses[end - 1] <= target and statistics.median(losses[end - 5 : end]) <= target
+    return next((end for end in ends if there(end)), None)

@@ -7,6 +7,7 @@ from functools import partial
 from benchmarks.contestants import TORCH, Contestants, say
 from benchmarks.report import Section, seconds_of
 from benchmarks.rounds import alternate, spread
+from benchmarks.workers import pause
 
 TARGET = 0.02
 LIMIT = 600  # iterations of fit
@@ -28,6 +29,7 @@ def search(contestants: Contestants, limit: int = SEARCH_LIMIT) -> Section:
         settings = {"num_steps": num_steps, "step_size": step_size, "learning_rate": learning_rate}
         best = _best(runs, num_steps)
         end = best["iterations"] if best else limit
+        pause()
         run = settings | worker.ask("train", target=TARGET, limit=end, **settings)
         runs.append(run)
         outcome = "reached" if run["reached"] else "stopped" if run["iterations"] == end else "diverged"

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from benchmarks.rounds import reached
+from benchmarks.rounds import arrival
 from benchmarks.twins_torch import Learner
 from benchmarks.workers import serve
 
@@ -68,16 +68,15 @@ def train(
 
     The first iterations learn W alone, as ours do. A run that diverges ends there. Compile before: do an iteration.
     """
-    arrived = lambda losses: target is not None and reached(losses, target)
     learner.reset(step_size, learning_rate, num_steps)
     losses, begin, warm = [], time.perf_counter(), None
-    while len(losses) < limit and not arrived(losses) and _sound(losses, learner.z):
+    while len(losses) < limit and not arrival(losses, target) and _sound(losses, learner.z):
         warm = time.perf_counter() if len(losses) == num_warmup else warm
         losses.append((learner.learn if len(losses) < num_warmup else learner.iterate)().item())
     end = time.perf_counter()
     iteration = (end - warm) / (len(losses) - num_warmup) if warm else math.nan
     return {
-        "reached": target is None or arrived(losses),
+        "reached": target is None or arrival(losses, target) is not None,
         "iterations": len(losses),
         "seconds": end - begin,
         "iteration_seconds": iteration,
