@@ -13,8 +13,9 @@ def transposed_convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.
 
     Why not call the library's? On a GPU we do: it has good kernels for this map. On a CPU it fills the gaps between the
     input pixels with zeros and convolves, slowly, and three of four multiplications meet a zero. A matrix product is
-    what a CPU does best, and its derivatives are matrix products again, inside a loop too. All that is chosen by
-    backend is chosen in this function. `make bench` measures the two forms against each other.
+    what a CPU does best, and its derivatives are matrix products again, inside a loop too. Where an image is large and
+    its channels are few, the way back from y to x is the library's: the transposed map is a plain convolution with a
+    stride, no zeros in it. All that is chosen by backend is chosen in this function. `make bench` measures the forms.
 
     Args:
       x: (height, width, in).
@@ -24,7 +25,10 @@ def transposed_convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.
     Returns:
       (stride * height, stride * width, out).
     """
-    form = patches_and_sums if jax.default_backend() == "cpu" else library_call
+    if jax.default_backend() != "cpu":
+        return library_call(x, kernel, stride)
+    height, width, features = x.shape
+    form = patches_and_sums if height * width < features else patches_and_convolution
     return form(x, kernel, stride)
 
 
@@ -45,6 +49,46 @@ def patches_and_sums(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     return jnp.stack(rows, axis=1).reshape(stride * height, stride * width, out)
 
 
+def patches_and_convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """`patches_and_sums`, but reverse derivatives in x by `strided_convolution`. Arguments and result as above.
+
+    JAX lets us choose how a linear system is solved and how the transposed one is. So we write y = T x as the second
+    half of a system's solution: u = x, y - T u = 0. Backwards, the transposed system asks for T' only. It must be that
+    whenever a part of the right side moves, all of it moves, on the way back too: hence the zeros.
+    """
+    forward = lambda u: patches_and_sums(u, kernel, stride)
+    backward = lambda v: strided_convolution(v, kernel, stride)
+
+    def solve(_, right):
+        u, v = right
+        return u, v + forward(u)
+
+    def transpose_solve(_, right):
+        u, v = right
+        return u + backward(v), v
+
+    def system(unknown):
+        u, y = unknown
+        return u, y - forward(u)
+
+    y_shape = jax.eval_shape(forward, x).shape
+    right = (x + _zeros(kernel, x.shape), _zeros(x, y_shape) + _zeros(kernel, y_shape))
+    u, y = lax.custom_linear_solve(system, right, solve, transpose_solve)
+    return y + _zeros(u, y_shape)
+
+
+def strided_convolution(y: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """The transpose of the transposed convolution: (stride * height, stride * width, out) to (height, width, in)."""
+    k = kernel.shape[1]
+    before = k - 1 - _pad(k, stride)
+    padding = (before, k - stride - before)
+    reversed_kernel = lax.rev(kernel, (1, 2)).transpose(1, 2, 3, 0)
+    dimensions = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(
+        y[None], reversed_kernel, (stride,) * 2, (padding,) * 2, dimension_numbers=dimensions
+    )[0]
+
+
 def library_call(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     """The transposed convolution as `lax.conv_transpose`. Arguments and result as above."""
     return lax.conv_transpose(x[None], kernel.transpose(1, 2, 0, 3), (stride, stride), "SAME")[0]
@@ -52,10 +96,21 @@ def library_call(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
 
 def _taps(k, stride, phase):
     """Which rows i of the patches fall on output rows stride * r + phase, and from which input row r + di."""
-    pad = k - 1 if stride > k - 1 else -(-(k + stride - 2) // 2)
+    pad = _pad(k, stride)
     return [(i, (phase + i - pad) // stride) for i in range((pad - phase) % stride, k, stride)]
+
+
+def _pad(k, stride):
+    """How many zeros "SAME" puts before an image whose pixels it has moved apart."""
+    return k - 1 if stride > k - 1 else -(-(k + stride - 2) // 2)
 
 
 def _shift(x, di, dj):
     """x[r + di, c + dj] at every (r, c), zero outside."""
     return lax.pad(x, jnp.zeros((), x.dtype), ((-di, di, 0), (-dj, dj, 0), (0, 0, 0)))
+
+
+def _zeros(a, shape):
+    """Zeros that to JAX depend on a: none of its numbers, padded."""
+    none = lax.slice(a.ravel(), (0,), (0,)).reshape((0,) * len(shape))
+    return lax.pad(none, jnp.zeros((), a.dtype), [(0, size, 0) for size in shape])

@@ -5,10 +5,10 @@ import pytest
 from flax import nnx
 
 from abp_jax.generators import TransposedConv
-from abp_jax.transposed_convolution import library_call, patches_and_sums
+from abp_jax.transposed_convolution import patches_and_convolution, library_call, patches_and_sums
 
 
-@pytest.mark.parametrize("form", [patches_and_sums, library_call])
+@pytest.mark.parametrize("form", [patches_and_sums, patches_and_convolution, library_call])
 @pytest.mark.parametrize("kernel_size", [1, 2, 3, 4, 5, 6, 7])
 @pytest.mark.parametrize("stride", [1, 2, 3, 4])
 def test_values_and_gradients_equal_flax(form, kernel_size, stride, key):
@@ -38,3 +38,29 @@ def test_bias_is_added_to_each_channel(key):
     before = layer(x)
     layer.bias[...] = jnp.arange(4.0)
     np.testing.assert_allclose(layer(x) - before, np.broadcast_to(np.arange(4.0), before.shape), atol=1e-5)
+
+
+def test_every_transformation_of_the_mixed_form_equals_the_library(key):
+    """Forward tangents, second derivatives, batches of either argument and loops, with one argument or both moving."""
+    x, kernel, y = (jax.random.normal(key, shape) for shape in ((4, 3, 2), (2, 5, 5, 3), (8, 6, 3)))
+    batch = jax.random.normal(key, (3, 4, 3, 2))
+    kernels = jax.random.normal(key, (3, 2, 5, 5, 3))
+
+    def results(form):
+        paint = lambda x, kernel: form(x, kernel, 2)
+        loss = lambda x, kernel: jnp.vdot(y, jnp.sin(paint(x, kernel)))
+        yield jax.jvp(paint, (x, kernel), (jnp.cos(x), jnp.cos(kernel)))
+        yield jax.jvp(lambda x: paint(x, kernel), (x,), (jnp.cos(x),))
+        yield jax.jvp(lambda kernel: paint(x, kernel), (kernel,), (jnp.cos(kernel),))
+        yield jax.jvp(jax.grad(loss, (0, 1)), (x, kernel), (jnp.cos(x), jnp.cos(kernel)))
+        yield jax.grad(lambda x: jnp.sum(jnp.square(jax.grad(loss)(x, kernel))))(x)
+        yield jax.grad(lambda x: jnp.sum(jnp.sin(jax.jvp(loss, (x, kernel), (x, kernel))[1])))(x)
+        yield jax.vmap(jax.grad(loss, (0, 1)), (0, None))(batch, kernel)
+        yield jax.vmap(jax.grad(loss, (0, 1)), (None, 0))(x, kernels)
+        yield jax.grad(lambda kernel: jnp.sum(jax.vmap(loss, (0, None))(batch, kernel)))(kernel)
+        _, linear = jax.linearize(paint, x, kernel)
+        yield jax.vmap(linear)(batch, kernels)
+        yield jax.lax.scan(lambda x, _: (x - 0.1 * jax.grad(loss)(x, kernel), None), x, None, 3)[0]
+
+    for ours, library in zip(results(patches_and_convolution), results(library_call), strict=True):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), ours, library)
