@@ -8,6 +8,9 @@ The files, in the order in which data flows:
 - model: log p(z), log p(y | z), log p(y, z)
 - langevin: chains that sample z
 - factor_analysis: the linear case, with exact answers
+- samplers: chains with an accept step, exact in the long run
+- quadrature: the exact posterior, where z has two numbers
+- evidence: log p(y), by bounds and by annealing
 - learning: one iteration, which infers z, whitens, learns W
 - loop: many iterations in one compiled call, batches, devices
 - inference: z for images that were not trained on (infer)
@@ -21,6 +24,7 @@ from abp_jax import (
     checkpoints,
     compilation_cache,
     data,
+    evidence,
     factor_analysis,
     fitting,
     generators,
@@ -31,6 +35,8 @@ from abp_jax import (
     metrics,
     model,
     plots,
+    quadrature,
+    samplers,
     widgets,
 )
 from abp_jax.checkpoints import load_generator, load_lion_tiger_generator, save_generator
@@ -56,6 +62,7 @@ __all__ = [
     "compilation_cache",
     "data",
     "describe_device",
+    "evidence",
     "factor_analysis",
     "fit",
     "fitting",
@@ -75,8 +82,10 @@ __all__ = [
     "metrics",
     "model",
     "plots",
+    "quadrature",
     "reconstruct",
     "reconstruction_error",
+    "samplers",
     "save_generator",
     "widgets",
 ]

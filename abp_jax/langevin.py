@@ -63,7 +63,7 @@ def gauss_newton_step(key: jax.Array, z: jax.Array, residual: Callable, step_siz
     Returns:
       z' of shape (d,), and a LangevinInfo.
     """
-    r, jacobian_transposed = _linearize(residual, z)
+    r, jacobian_transposed = linearize(residual, z)
     gradient = -jacobian_transposed @ r
     precision = jacobian_transposed @ jacobian_transposed.T
     cholesky = jnp.linalg.cholesky(precision)
@@ -98,7 +98,7 @@ def sample(key: jax.Array, z: jax.Array, step: Callable, num_steps: int):
 
 def precision(residual: Callable, z: jax.Array) -> jax.Array:
     """Returns the Gauss-Newton precision G = J'J of the density -|r(z)|^2 / 2 at z: (d, d)."""
-    _, jacobian_transposed = _linearize(residual, z)
+    _, jacobian_transposed = linearize(residual, z)
     return jacobian_transposed @ jacobian_transposed.T
 
 
@@ -137,7 +137,7 @@ def adapted_step_size(key: jax.Array, residual: Callable, z: jax.Array, fraction
     return fraction * 2 / jnp.sqrt(largest_curvature(key, residual, z))
 
 
-def _linearize(function, z):
+def linearize(function, z):
     """function(z), and the transposed Jacobian (d, ...) by one forward derivative for each coordinate of z."""
     basis = jnp.eye(z.size, dtype=z.dtype)
     return jax.vmap(lambda direction: jax.jvp(function, (z,), (direction,)), out_axes=(None, 0))(basis)

@@ -23,9 +23,9 @@ def project():
 
 @pytest.fixture(scope="module")
 def wanted(project):
-    """The dependencies and those of the extras lab and test, name -> requirement."""
+    """The dependencies and those of the extras lab, samplers and test, name -> requirement."""
     extras = project["optional-dependencies"]
-    requirements = map(Requirement, project["dependencies"] + extras["lab"] + extras["test"])
+    requirements = map(Requirement, project["dependencies"] + extras["lab"] + extras["samplers"] + extras["test"])
     return {r.name: r for r in requirements if r.name != project["name"]}
 
 

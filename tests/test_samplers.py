@@ -1,0 +1,128 @@
+"""Chains with an accept step, against exact laws and the judge.
+
+A chain is tested where being wrong shows: at large steps, and where the proposal changes from place to place.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from abp_jax import quadrature, samplers
+
+BEND_Y, BEND_SIGMA = jnp.array([1.0, 0.5, 0.2]), 0.3
+
+
+def bend(z):
+    """A map whose Jacobian changes a lot across the posterior."""
+    return jnp.stack([z[0] + 0.4 * z[1] ** 2, jnp.sinh(z[1]) - 0.5 * z[0], 0.2 * jnp.exp(z[0])])
+
+
+def bend_residual(z):
+    return jnp.concatenate([(BEND_Y - bend(z)) / BEND_SIGMA, z])
+
+
+def bend_log_density(z):
+    return -0.5 * jnp.sum(bend_residual(z) ** 2)
+
+
+KINDS = {
+    "random walk": (samplers.random_walk(bend_log_density), 0.35),
+    "MALA": (samplers.mala(bend_log_density), 0.3),
+    "Gauss-Newton MALA": (samplers.gauss_newton_mala(bend_residual, 2), 1.3),
+    "Hamiltonian": (samplers.hamiltonian(bend_log_density, 5), 0.2),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_moments_equal_the_judge(kind, key):
+    """Mean and second moments within 4 standard errors, taken from many independent chains."""
+    sampler, step_size = KINDS[kind]
+    (exact,) = quadrature.exact_posteriors(bend, BEND_Y[None], BEND_SIGMA)
+    chains = 1000
+    state = samplers.start(sampler, exact.sample(key, chains))  # in equilibrium from the start
+    samples = samplers.run(jax.random.key(1), sampler, state, step_size, 400)
+    assert 0.3 < samples.info.acceptance.mean() < 0.9
+    for moment in (lambda z: z, lambda z: z**2, lambda z: z[..., :1] * z[..., 1:], lambda z: jnp.abs(z - 1)):
+        of_chains = moment(samples.z).mean(axis=0)
+        expected = exact.weights @ np.asarray(moment(exact.z))
+        errors = (of_chains.mean(axis=0) - expected) / (of_chains.std(axis=0, ddof=1) / np.sqrt(chains))
+        assert np.all(np.abs(errors) < 4), errors
+
+
+@pytest.mark.parametrize("kind", ["random walk", "MALA", "Gauss-Newton MALA"])
+def test_detailed_balance(kind, key):
+    """p(z) q(z'|z) a(z, z') = p(z') q(z|z') a(z', z), with q by SciPy from its definition."""
+    sampler, s = KINDS[kind]
+    for here, there in jax.random.normal(key, (20, 2, 2)):
+        places = [sampler.init(here), sampler.init(there)]
+        q = [_scipy_log_q(*pair, s) for pair in (places, places[::-1])]
+        ratio = bend_log_density(there) + q[1] - bend_log_density(here) - q[0]
+        ours = bend_log_density(there) - bend_log_density(here)
+        ours += samplers.log_proposal(places[1], places[0], s) - samplers.log_proposal(places[0], places[1], s)
+        np.testing.assert_allclose(ours, ratio, rtol=1e-3, atol=1e-2)
+
+
+def _scipy_log_q(here, there, s):
+    covariance = np.linalg.inv(here.cholesky @ here.cholesky.T).astype(np.float64)
+    mean = here.z + s**2 / 2 * covariance @ here.gradient
+    return stats.multivariate_normal(mean, s**2 * covariance).logpdf(there.z)
+
+
+@pytest.mark.parametrize("kind", ["random walk", "MALA", "Gauss-Newton MALA"])
+def test_a_step_proposes_and_accepts_with_the_ratio(kind, key):
+    """The acceptance that a step reports, from where it went: over many keys, so that proposals of all kinds come."""
+    sampler, s = KINDS[kind]
+    here = sampler.init(jnp.array([0.3, -0.4]))
+    keys = jax.random.split(key, 2000)
+    there, info = jax.vmap(sampler.step, (0, None, None))(keys, here, s)
+    moved = np.flatnonzero(info.accepted)
+    assert 0 < len(moved) < len(keys)
+    np.testing.assert_allclose(len(moved) / len(keys), info.acceptance.mean(), atol=4 * 0.5 / np.sqrt(len(keys)))
+    np.testing.assert_array_equal(there.z[~info.accepted], np.broadcast_to(here.z, (len(keys) - len(moved), 2)))
+    for i in moved[:20]:
+        proposal = jax.tree.map(lambda leaf, i=i: leaf[i], there)
+        back, forth = _scipy_log_q(proposal, here, s), _scipy_log_q(here, proposal, s)
+        ratio = np.exp(bend_log_density(proposal.z) + back - bend_log_density(here.z) - forth)
+        np.testing.assert_allclose(info.acceptance[i], min(1, ratio), atol=2e-3)
+        np.testing.assert_allclose(info.log_density[i], bend_log_density(proposal.z), rtol=1e-5)
+
+
+def test_gauss_newton_ignores_the_units_of_z(key):
+    """A condition number of 10,000 changes nothing: the same key gives the same chain in other units."""
+    runs = []
+    for scale in (jnp.ones(2), jnp.array([1.0, 100.0])):
+        sampler = samplers.gauss_newton_mala(lambda z, scale=scale: scale * z, 2)
+        state = samplers.start(sampler, jax.random.normal(key, (500, 2)) / scale[None])
+        runs.append(samplers.run(key, sampler, state, 1.0, 100))
+        np.testing.assert_allclose(jnp.std(runs[-1].z * scale[None, None], axis=(0, 1)), 1, atol=0.03)
+    np.testing.assert_allclose(runs[0].info.acceptance.mean(), runs[1].info.acceptance.mean(), atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_burn_in_finds_the_step_size(kind, key):
+    """From far too small and far too large a step; the chains run on at the target's acceptance."""
+    sampler, _ = KINDS[kind]
+    for step_size in (0.01, 20.0):
+        state = samplers.start(sampler, 0.5 * jax.random.normal(key, (50, 2)))
+        state, adapted = samplers.burn_in(key, sampler, state, step_size, 600)
+        samples = samplers.run(key, sampler, state, adapted, 200)
+        np.testing.assert_allclose(samples.info.acceptance.mean(), sampler.target, atol=0.06)
+
+
+def test_a_proposal_without_a_density_is_rejected(key):
+    log_density = lambda z: jnp.where(z[0] > 0, -0.5 * jnp.sum(z**2), jnp.nan)
+    sampler = samplers.mala(log_density)
+    state = samplers.start(sampler, jnp.full((50, 2), 0.1))
+    samples = samplers.run(key, sampler, state, 1.0, 200)
+    assert jnp.all(jnp.isfinite(samples.z)) and jnp.all(samples.z[..., 0] > 0)
+    assert jnp.all(samples.info.acceptance >= 0)
+
+
+def test_diagnostics_know_good_chains_from_bad(key):
+    independent = jax.random.normal(key, (500, 4, 2))
+    assert jnp.all(jnp.abs(samplers.effective_sample_size(independent) / 2000 - 1) < 0.25)
+    assert jnp.all(jnp.abs(samplers.r_hat(independent) - 1) < 0.02)
+    walk = jnp.cumsum(independent, axis=0)
+    assert jnp.all(samplers.effective_sample_size(walk) < 50) and jnp.all(samplers.r_hat(walk) > 1.1)
