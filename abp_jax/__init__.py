@@ -17,6 +17,7 @@ The files, in the order in which data flows:
 - checkpoints: save and restore
 - fitting: a whole run (fit)
 - metrics, plots, widgets: numbers, figures, sliders
+- laboratory: a step size under your hand
 - compilation_cache: compiled programs kept on disk
 """
 
@@ -29,6 +30,7 @@ from abp_jax import (
     fitting,
     generators,
     inference,
+    laboratory,
     langevin,
     learning,
     loop,
@@ -44,6 +46,7 @@ from abp_jax.data import lion_tiger_labels, load_image, load_images, load_lion_t
 from abp_jax.fitting import ChainDiverged, FitResult, fit
 from abp_jax.generators import ConvGenerator, LinearGenerator, MLPGenerator, latent_grid, reconstruct
 from abp_jax.inference import infer
+from abp_jax.laboratory import StepSizeLaboratory
 from abp_jax.metrics import reconstruction_error
 from abp_jax.widgets import LatentExplorer, describe_device
 
@@ -58,6 +61,7 @@ __all__ = [
     "LatentExplorer",
     "LinearGenerator",
     "MLPGenerator",
+    "StepSizeLaboratory",
     "checkpoints",
     "compilation_cache",
     "data",
@@ -69,6 +73,7 @@ __all__ = [
     "generators",
     "infer",
     "inference",
+    "laboratory",
     "langevin",
     "latent_grid",
     "learning",

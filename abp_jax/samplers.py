@@ -196,12 +196,12 @@ def burn_in(key: jax.Array, sampler: Sampler, state, step_size: float, num_steps
 
 def effective_sample_size(z: jax.Array) -> jax.Array:
     """Returns how many independent draws the chains are worth together (BlackJAX): (num_steps, chains, d) to (d,)."""
-    return _blackjax().diagnostics.effective_sample_size(z, chain_axis=1, sample_axis=0)
+    return _blackjax().diagnostics.effective_sample_size(z, chain_axis=1, sample_axis=0).reshape(z.shape[2:])
 
 
 def r_hat(z: jax.Array) -> jax.Array:
     """Returns Gelman and Rubin's R-hat (BlackJAX), near 1 where chains agree: (num_steps, chains, d) to (d,)."""
-    return _blackjax().diagnostics.potential_scale_reduction(z, chain_axis=1, sample_axis=0)
+    return _blackjax().diagnostics.potential_scale_reduction(z, chain_axis=1, sample_axis=0).reshape(z.shape[2:])
 
 
 def log_proposal(here: Place, there: Place, step_size: float) -> jax.Array:

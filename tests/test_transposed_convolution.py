@@ -9,8 +9,8 @@ from abp_jax.transposed_convolution import library_call, patches_and_convolution
 
 
 @pytest.mark.parametrize("form", [patches_and_sums, patches_and_convolution, library_call])
-@pytest.mark.parametrize("kernel_size", [1, 2, 3, 4, 5, 6, 7])
-@pytest.mark.parametrize("stride", [1, 2, 3, 4])
+@pytest.mark.parametrize("kernel_size", [1, 2, 3, 4, 5, 7])
+@pytest.mark.parametrize("stride", [1, 2, 3])
 def test_values_and_gradients_equal_flax(form, kernel_size, stride, key):
     """Against `flax.nnx.ConvTranspose` with padding SAME, on an image that is not square."""
     layer = nnx.ConvTranspose(3, 4, (kernel_size,) * 2, stride, padding="SAME", use_bias=False, rngs=nnx.Rngs(1))
