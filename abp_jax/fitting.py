@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -26,12 +27,14 @@ class FitResult(NamedTuple):
       z: the inferred latent vectors, (n, d).
       losses: mean squared reconstruction error per number of y, one for each iteration done.
       state: the whole ABPState.
+      sigma: standard deviation of the noise: as given, as learned, or as annealed in the last iteration.
     """
 
     generator: nnx.Module
     z: jax.Array
     losses: np.ndarray
     state: learning.ABPState
+    sigma: float
 
 
 class ChainDiverged(FloatingPointError):
@@ -49,7 +52,8 @@ def fit(
     *,
     key: jax.Array,
     # inference
-    sigma: float = 0.3,
+    sigma: float | Callable = 0.3,
+    learn_sigma: bool = False,
     sampler: str | None = None,
     num_steps: int | None = None,
     step_size: float | None = None,
@@ -76,7 +80,11 @@ def fit(
         in memory and are decoded to [-1, 1] batch by batch.
       num_iterations: how many iterations in all, those of `resume` or of a checkpoint included.
       key: `jax.random.key(seed)`; the whole run follows from it.
-      sigma: standard deviation of the noise e, in the units of the images.
+      sigma: standard deviation of the noise e, in the units of the images. Or, to anneal it, a function of the number
+        of iterations done, for instance an optax schedule: `optax.exponential_decay(1.0, 100, 0.5, end_value=0.1)`.
+      learn_sigma: after each iteration that infers z, sigma moves to the root mean square of y - f(z), where z is a
+        draw from the posterior (see `learning.next_sigma`). It starts at `sigma`, or where `resume` left it. Few images
+        and a large network make it small: W learns the images by heart, and sigma follows.
       sampler: "gauss_newton" (preconditioned Langevin; a step costs d forward derivatives; the default up to d = 8),
         "adapted_langevin" (Langevin at a fraction of each example's largest stable step, whose cost does not grow with
         d; the default above), or "langevin" (plain, seed equation 7).
@@ -102,23 +110,25 @@ def fit(
       progress: show a progress bar.
 
     Raises:
-      ValueError: arguments that don't fit together, or a checkpoint of other settings.
+      ValueError: arguments that don't fit together, for instance learn_sigma with a schedule, or a checkpoint of other
+        settings.
       ChainDiverged: a chain diverged; the message says when, and which step size would be stable.
     """
     check_images(generator, images)
     if images.dtype != np.uint8:
         images = images.astype(np.float32)
-    chain = check_chain(generator.latent_dim, sigma, sampler, num_steps, step_size)
     batch_size = len(images) if batch_size is None else batch_size
     check_positive(num_iterations=num_iterations, batch_size=batch_size, checkpoint_every=checkpoint_every)
+    smallest_sigma = _smallest_sigma(sigma, learn_sigma, num_iterations)
+    chain = check_chain(generator.latent_dim, smallest_sigma, sampler, num_steps, step_size)
     if whitening:
         _check_whitening(generator, images)
     generate, params = functional(generator)
     optimizer = optax.adamw(_schedule(learning_rate, num_iterations), b1=0.5, weight_decay=weight_decay)
     state = learning.init(params, optimizer, len(images), generator.latent_dim, key)
+    state = state._replace(sigma=jnp.float32(sigma) if learn_sigma else None)
     losses = np.zeros(0)
-    settings = dict(
-        **chain._asdict(),
+    settings = chain._asdict() | dict(
         whitening=bool(whitening),
         num_warmup=int(num_warmup),
         learning_rate="a schedule" if callable(learning_rate) else [float(learning_rate), int(num_iterations)],
@@ -127,9 +137,14 @@ def fit(
         key=jax.random.key_data(key).tolist(),
         images=_fingerprint(images),
     )
+    if callable(sigma):
+        settings["sigma"], chain = "a schedule", chain._replace(sigma=sigma)
+    if learn_sigma:  # recorded only then: checkpoints of earlier versions are still good
+        settings["learn_sigma"] = True
     if resume is not None:
         _check_resume(resume.state, state)
-        state, losses = resume.state, resume.losses
+        learned = resume.state.sigma if learn_sigma and resume.state.sigma is not None else state.sigma
+        state, losses = resume.state._replace(sigma=learned), resume.losses
         settings["resumed_from"] = len(losses)
 
     devices = loop.Devices(mesh or _mesh_of(images))
@@ -150,6 +165,7 @@ def fit(
     start = run = loop.start(state, losses, num_iterations)
     done = len(losses)
     save = lambda: checkpoint_dir and checkpoints.save(checkpoint_dir, run.state, _losses(run, done), settings)
+    result = lambda: _result(generator, run, done, devices, chain.sigma)
     silent = not progress or jax.process_index() > 0
     bar = tqdm(total=num_iterations, initial=done, disable=silent, file=sys.stdout, ncols=78, mininterval=0.5)
     with bar, loop.stop_requests() as stop_requested:
@@ -157,7 +173,7 @@ def fit(
             if run.failure != loop.SOUND:
                 cause = _why(generate, run, images, batch(done), chain, in_chain=done >= num_warmup)
                 message = f"Diverged at iteration {done + 1} with step_size={chain.step_size:g}. {cause}"
-                raise ChainDiverged(f"{message} {WHERE_THE_REST_IS}", _result(generator, run, done, devices))
+                raise ChainDiverged(f"{message} {WHERE_THE_REST_IS}", result())
             bar.set_postfix_str(f"error {float(run.losses[done - 1]):.4f}", refresh=False)
             bar.update(done - bar.n)
             if done % checkpoint_every == 0:
@@ -165,7 +181,7 @@ def fit(
         if done < num_iterations:
             bar.write(f"Stopped after {done} of {num_iterations} iterations; the result so far is returned.")
         save()
-    return _result(generator, run, done, devices)
+    return result()
 
 
 def _schedule(learning_rate, num_iterations):
@@ -176,9 +192,10 @@ def _schedule(learning_rate, num_iterations):
     return optax.join_schedules([optax.constant_schedule(learning_rate), fall], [half])
 
 
-def _result(generator, run, done, devices):
+def _result(generator, run, done, devices, sigma):
     params, z = devices.gather((run.state.params, run.state.z))
-    return FitResult(with_params(generator, params), z, _losses(run, done), run.state)
+    sigma = float(learning.noise_level(run.state._replace(iteration=max(0, done - 1)), sigma))
+    return FitResult(with_params(generator, params), z, _losses(run, done), run.state, sigma)
 
 
 def _losses(run, done):
@@ -195,6 +212,18 @@ def _fingerprint(images):
     if isinstance(images, jax.Array) and not images.is_fully_addressable:
         return f"{images.dtype}{images.shape}"  # no process has all of them
     return hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()[:16]
+
+
+def _smallest_sigma(sigma, learn_sigma, num_iterations):
+    """Of the whole run, to be checked; where it is learned, the one that it starts from."""
+    if not callable(sigma):
+        return sigma
+    if learn_sigma:
+        raise ValueError(
+            "sigma is a schedule and learn_sigma=True: it can't follow both. Pass a number to start from, or drop "
+            "learn_sigma."
+        )
+    return float(jnp.min(jax.vmap(lambda t: jnp.asarray(sigma(t), float))(jnp.arange(num_iterations))))
 
 
 def _check_whitening(generator, images):
@@ -230,11 +259,11 @@ def _why(generate, run, images, indices, chain, in_chain):
         return LEARNING_DIVERGED
     if chain.sampler != "langevin":
         return CHOOSE_ABOUT_A_HALF
-    f = partial(generate, run.state.params)
+    f, sigma = partial(generate, run.state.params), learning.noise_level(run.state, chain.sigma)
     indices = indices[indices < len(images)][:64]
 
     def stable(z, y):
-        residual = lambda z: model.residual(f, z, y, chain.sigma)
+        residual = lambda z: model.residual(f, z, y, sigma)
         if z.size <= SMALL_LATENT_DIM:
             return langevin.largest_stable_step(langevin.precision(residual, z))
         return langevin.adapted_step_size(jax.random.key(0), residual, z, 1.0)

@@ -20,6 +20,7 @@ class ABPState(NamedTuple):
       z: the latent vectors where their chains stand, (n, d).
       key: the key of the run. Never split: iteration and example are folded into it.
       iteration: how many iterations are done, a scalar.
+      sigma: standard deviation of the noise where it is learned, a scalar; None where it is given.
     """
 
     params: dict
@@ -27,6 +28,7 @@ class ABPState(NamedTuple):
     z: jax.Array
     key: jax.Array
     iteration: jax.Array
+    sigma: jax.Array | None = None
 
 
 class ABPInfo(NamedTuple):
@@ -119,22 +121,24 @@ def iterate(
     *,
     generate: Callable,
     optimizer,
-    sigma: float,
+    sigma: float | Callable | None,
     sampler: str,
     step_size: float,
     num_steps: int,
     whitening: bool,
 ) -> tuple[ABPState, ABPInfo]:
-    """One iteration of Algorithm 1 on the examples `indices`: infer their z, whiten all z, update W.
+    """One iteration of Algorithm 1 on the examples `indices`: infer their z, whiten all z, update W, and sigma too.
 
     Args:
-      state: where the run stands.
+      state: where the run stands. If it has a sigma, that one is used and then moved, see `next_sigma`.
       images: (n, ...), all of them; float32, or uint8 from 0 to 255, of which only the batch is decoded.
       indices: (b,), each example at most once. An index of n or more is padding, which changes nothing: so the last,
         smaller batch of a pass can have the shape of the others.
       generate: (params, z) -> f(z; W).
       optimizer: an optax optimizer.
-      sigma, sampler, step_size, num_steps: of the chains, see `infer_latents`.
+      sigma: standard deviation of the noise, or a function of the iterations done that gives it (annealing); not
+        used if the state has its own.
+      sampler, step_size, num_steps: of the chains, see `infer_latents`.
       whitening: whether to whiten.
     """
     keys = example_keys(state.key, state.iteration + 1, indices)
@@ -143,7 +147,7 @@ def iterate(
         keys,
         _take(state.z, indices),
         data.decode(_take(images, indices)),
-        sigma=sigma,
+        sigma=noise_level(state, sigma),
         sampler=sampler,
         step_size=step_size,
         num_steps=num_steps,
@@ -154,12 +158,50 @@ def iterate(
     state, info = learn(
         state._replace(params=params, z=z), images, indices, generate=generate, optimizer=optimizer, sigma=sigma
     )
-    real = (indices < len(images))[:, None]
-    return state, info._replace(largest_z=jnp.max(jnp.where(real, jnp.abs(inferred), 0)))
+    real = indices < len(images)
+    if state.sigma is not None:
+        state = state._replace(sigma=next_sigma(state.sigma, info.loss, jnp.sum(real) / len(images)))
+    return state, info._replace(largest_z=jnp.max(jnp.where(real[:, None], jnp.abs(inferred), 0)))
 
 
-def learn(state: ABPState, images: jax.Array, indices: jax.Array, *, generate: Callable, optimizer, sigma: float):
+def noise_level(state: ABPState, sigma: float | Callable | None):
+    """Returns the sigma of the next iteration: the state's own, or as `iterate` was given it."""
+    if state.sigma is not None:
+        return state.sigma
+    return sigma(state.iteration) if callable(sigma) else sigma
+
+
+def next_sigma(sigma: jax.Array, mean_square: jax.Array, fraction: jax.Array) -> jax.Array:
+    """Returns sigma after its own learning step: sigma^2 <- (1 - rho) sigma^2 + rho E |y - f(z)|^2 / D.
+
+    The sigma^2 at which E log p(y, z) is highest is E |y - f(z)|^2 / D, with z from p(z | y). In factor analysis,
+
+        E |y - W z - b|^2 = |y - W m - b|^2 + trace(W C W')   with the posterior's mean m and covariance C.
+
+    The second term is about d sigma^2: without it, sigma^2 would come out too small by the factor (D - d) / D. One draw
+    of z has both terms in expectation; the mode has the first alone. It must be the error before W moves: afterwards W
+    has been fitted to these very draws.
+
+    Args:
+      sigma: standard deviation of the noise, a scalar.
+      mean_square: |y - f(z)|^2 / D, averaged over the examples of a batch, at the z that the chains drew; a scalar.
+      fraction: rho, the share of all the examples that the batch has, from 0 to 1: each pass over the data forgets the
+        pass before.
+    """
+    return jnp.sqrt((1 - fraction) * sigma**2 + fraction * mean_square)
+
+
+def learn(
+    state: ABPState,
+    images: jax.Array,
+    indices: jax.Array,
+    *,
+    generate: Callable,
+    optimizer,
+    sigma: float | Callable | None,
+):
     """Learning step: moves W by the gradient at the present z. Arguments and results as in `iterate`."""
+    sigma = noise_level(state, sigma)
     z, y, real = _take(state.z, indices), data.decode(_take(images, indices)), indices < len(images)
     gradient, loss = learning_gradient(generate, state.params, z, y, sigma, weights=real.astype(z.dtype))
     descent = jax.tree.map(jnp.negative, gradient)  # optax minimises
