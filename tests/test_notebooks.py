@@ -25,7 +25,7 @@ def code_cells(file):
 
 def test_the_course_is_complete():
     names = [f.stem for f in NOTEBOOKS]
-    assert names[:8] == [
+    assert names[:11] == [
         "00_start_here",
         "01_factor_analysis",
         "02_langevin_dynamics",
@@ -34,6 +34,9 @@ def test_the_course_is_complete():
         "05_convnet_generator",
         "06_latent_explorer",
         "07_scaling_up",
+        "08_samplers_compared",
+        "09_step_size_laboratory",
+        "10_how_good_is_the_model",
     ]
 
 

@@ -55,7 +55,7 @@ def test_learned_sigma_is_that_of_maximum_likelihood(vectors, key, batch_size):
         progress=False,
     )
     best = factor_analysis.maximum_likelihood(vectors, 1)
-    np.testing.assert_allclose(result.sigma, best.sigma, rtol=0.02)
+    np.testing.assert_allclose(result.sigma, best.sigma, rtol=0.03)  # one draw of 1000: sd 0.008
     first = result.generator.first
     learned = factor_analysis.FactorAnalysis(first.kernel[...].T, first.bias[...], result.sigma)
     scores = [float(factor_analysis.log_marginal_likelihood(m, vectors).mean()) for m in (learned, best)]
