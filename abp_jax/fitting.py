@@ -28,6 +28,7 @@ class FitResult(NamedTuple):
       losses: mean squared reconstruction error per number of y, one for each iteration done.
       state: the whole ABPState.
       sigma: standard deviation of the noise: as given, as learned, or as annealed in the last iteration.
+      acceptance: share of the proposals that the chains of the last iteration accepted; nan without an accept step.
     """
 
     generator: nnx.Module
@@ -35,6 +36,7 @@ class FitResult(NamedTuple):
     losses: np.ndarray
     state: learning.ABPState
     sigma: float
+    acceptance: float = float("nan")
 
 
 class ChainDiverged(FloatingPointError):
@@ -87,10 +89,11 @@ def fit(
         and a large network make it small: W learns the images by heart, and sigma follows.
       sampler: "gauss_newton" (preconditioned Langevin; a step costs d forward derivatives; the default up to d = 8),
         "adapted_langevin" (Langevin at a fraction of each example's largest stable step, whose cost does not grow with
-        d; the default above), or "langevin" (plain, seed equation 7).
-      num_steps: Langevin steps for each example in an iteration; by default 5, 20 and 30.
-      step_size: s, by default 0.5 for "gauss_newton", whose s has no unit, and 0.01 for "langevin"; for
-        "adapted_langevin" the fraction, by default 0.5.
+        d; the default above), "langevin" (plain, seed equation 7); "gauss_newton_mala" or "mala", with an accept step.
+      num_steps: steps for each example in an iteration; by default 5 for the Gauss-Newton samplers, 20 for
+        "adapted_langevin" and 30 for "langevin" and "mala".
+      step_size: s, by default 0.5 for the Gauss-Newton samplers, whose s has no unit, and 0.01 for "langevin" and
+        "mala"; for "adapted_langevin" the fraction, by default 0.5.
       whitening: after each inference, give z mean 0 and covariance I over the examples (see `learning.whiten`).
       num_warmup: how many of the iterations, at the start, learn W alone with z as drawn from the prior. W then knows
         the mean of the data before anything is inferred; else the first chains would make up for it with a huge z.
@@ -174,7 +177,9 @@ def fit(
                 cause = _why(generate, run, images, batch(done), chain, in_chain=done >= num_warmup)
                 message = f"Diverged at iteration {done + 1} with step_size={chain.step_size:g}. {cause}"
                 raise ChainDiverged(f"{message} {WHERE_THE_REST_IS}", result())
-            bar.set_postfix_str(f"error {float(run.losses[done - 1]):.4f}", refresh=False)
+            acceptance = float(run.acceptance)
+            accepted = "" if np.isnan(acceptance) else f", accepted {acceptance:.0%}"
+            bar.set_postfix_str(f"error {float(run.losses[done - 1]):.4f}{accepted}", refresh=False)
             bar.update(done - bar.n)
             if done % checkpoint_every == 0:
                 save()
@@ -195,7 +200,7 @@ def _schedule(learning_rate, num_iterations):
 def _result(generator, run, done, devices, sigma):
     params, z = devices.gather((run.state.params, run.state.z))
     sigma = float(learning.noise_level(run.state._replace(iteration=max(0, done - 1)), sigma))
-    return FitResult(with_params(generator, params), z, _losses(run, done), run.state, sigma)
+    return FitResult(with_params(generator, params), z, _losses(run, done), run.state, sigma, float(run.acceptance))
 
 
 def _losses(run, done):

@@ -17,11 +17,13 @@ DEFAULTS = {  # sampler: num_steps, step_size
     "gauss_newton": (5, 0.5),
     "adapted_langevin": (20, 0.5),
     "langevin": (30, 0.01),
+    "gauss_newton_mala": (5, 0.5),
+    "mala": (30, 0.01),
 }
 
 
 class Chain(NamedTuple):
-    """Settings of a chain, see `learning.infer_latents`."""
+    """Settings of a chain, see `learning.run_chains`."""
 
     sigma: float
     sampler: str
@@ -43,7 +45,8 @@ def infer(
     """Infers z for images that the generator was not trained on, with W held still.
 
     A posterior can have several modes. So every image gets `num_starts` chains, started from the prior, and the chain
-    that ends at the highest log p(y, z) is kept.
+    that ends at the highest log p(y, z) is kept. (For all the chains, use `learning.run_chains` or `samplers.run`.) A
+    chain with an accept step is exact once it has arrived, but from far away it arrives more slowly.
 
     Args:
       generator: a learned generator.

@@ -11,7 +11,6 @@ with an accept step settles at the exact variance, whatever s is; s decides how 
 
 import base64
 import html
-import io
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
@@ -21,10 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from matplotlib import colormaps
-from PIL import Image, ImageDraw, ImageFont
 
-from abp_jax import langevin, model, quadrature, samplers
+from abp_jax import laboratory_picture, langevin, model, quadrature, samplers
 from abp_jax.generators import functional
 from abp_jax.widgets import png
 
@@ -187,6 +184,7 @@ class StepSizeLaboratory(ipywidgets.HBox):
         self.generate, self.params = functional(generator)
         self.images, self.sigma, self.key = jnp.asarray(images), sigma, key
         self.num_steps, self.restarts = NUM_STEPS, 0
+        self._judge = quadrature.Judge(partial(self.generate, self.params), sigma)
         self._programs, self._targets, self._backgrounds = {}, {}, {}
         names = [f"image {i + 1}" for i in range(len(images))] if names is None else names
         wide = {"style": {"description_width": "70px"}, "layout": {"width": "318px"}}
@@ -208,7 +206,7 @@ class StepSizeLaboratory(ipywidgets.HBox):
         self.more = ipywidgets.Button(description=f"{NUM_STEPS} more steps", icon="forward")
         self.again = ipywidgets.Button(description="start again", icon="refresh")
         self.face, self.readout, self.message = (ipywidgets.HTML() for _ in range(3))
-        self.image = ipywidgets.Image(format="png", width=SIDE + LEFT + RIGHT, height=SIDE + TOP + BOTTOM)
+        self.image = ipywidgets.Image(format="png", **laboratory_picture.SIZE)
         self.image.add_class("abp-laboratory")
         self.readout.add_class("abp-readout")
         self.message.add_class("abp-message")
@@ -230,7 +228,7 @@ class StepSizeLaboratory(ipywidgets.HBox):
     def target(self, image: int) -> Target:
         """Returns the exact posterior of an image, by its index; computed once and kept."""
         if image not in self._targets:
-            self._targets[image] = _target(partial(self.generate, self.params), self.images[image], self.sigma)
+            self._targets[image] = _target(self._judge, self.images[image])
         return self._targets[image]
 
     def run(
@@ -273,9 +271,9 @@ class StepSizeLaboratory(ipywidgets.HBox):
         image = self.choice.value if image is None else image
         target = self.target(image)
         if image not in self._backgrounds:
-            self._backgrounds[image] = _background(target)
+            self._backgrounds[image] = laboratory_picture.background(target)
         shape = _inverse_root(target.precision) if chain.preconditioned else np.eye(2)
-        return _picture(self._backgrounds[image], target, run.trail, step_size * shape)
+        return laboratory_picture.trail_over(self._backgrounds[image], target, run.trail, step_size * shape)
 
     def explain(self, run: Run, step_size: float, chain: str | None = None, image: int | None = None) -> str:
         """Returns one or two sentences on what such a step does. Arguments as in `picture`."""
@@ -308,7 +306,7 @@ class StepSizeLaboratory(ipywidgets.HBox):
     def _draw(self):
         s, chain, target = self.slider.value, CHAINS[self.chain.value], self.target(self.choice.value)
         run = self.run(s)
-        self.image.value = _encode(self.picture(run, s))
+        self.image.value = laboratory_picture.encode(self.picture(run, s))
         self.readout.value = _readout(chain, target, s, run)
         self.message.value = html.escape(self.explain(run, s))
 
@@ -372,17 +370,17 @@ def _swapped(function, generate, y, sigma, z):
     return function(generate, z, y, sigma)
 
 
-def _target(generate, y, sigma, num=64):
-    (posterior,) = quadrature.exact_posteriors(generate, y[None], sigma)
+def _target(judge, y, num=64):
+    (posterior,) = judge.posteriors(y[None])
     mode = jnp.asarray(posterior.modes[0], jnp.float32)
-    precision = langevin.precision(lambda z: model.residual(generate, z, y, sigma), mode)
+    precision = judge.precision(mode, y)
     stable_step = float(langevin.largest_stable_step(precision))
     precision = np.asarray(precision, np.float64)
     curvatures, directions = np.linalg.eigh(precision)
     half_width = 4.5 / np.sqrt(curvatures[0])
     offsets = np.linspace(-half_width, half_width, num)
     axes = [jnp.asarray(centre + offsets, jnp.float32) for centre in posterior.mean]
-    log_density = quadrature.log_density_on_grid(generate, y, sigma, *axes)
+    log_density = judge.log_density_on_grid(y, *axes)
     return Target(y, posterior, precision, curvatures, directions, stable_step, log_density, float(half_width))
 
 
@@ -481,96 +479,6 @@ def _readout(chain, target, step_size, run):
 
 def _texts(values, spec):
     return [format(v, spec) for v in values]
-
-
-# What is drawn: no matplotlib, which is too slow for a slider. Everything is drawn twice as large and then halved.
-
-SIDE, LEFT, RIGHT, TOP, BOTTOM = 420, 62, 14, 12, 40  # of the square and around it, in pixels
-INK, TRAIL, RING = (40, 40, 40), (220, 20, 60), (0, 110, 90)
-
-
-def _background(target):
-    """The exact posterior with its contours (log density 1/2, 2 and 9/2 below the peak), axes and numbers."""
-    side = 2 * SIDE
-    log_p = target.log_density - target.log_density.max()
-    fine = Image.fromarray(np.float32(np.maximum(log_p, -60)[::-1])).resize((side, side), Image.Resampling.BICUBIC)
-    fine = np.asarray(fine)
-    pixels = np.uint8(255 * colormaps["Blues"](0.9 * np.exp(np.minimum(fine, 0)))[..., :3])
-    for drop in (0.5, 2, 4.5):
-        inside = fine > -drop
-        edge = np.zeros_like(inside)
-        edge[1:] |= inside[1:] != inside[:-1]
-        edge[:, 1:] |= inside[:, 1:] != inside[:, :-1]
-        edge[1:, 1:] |= edge[:-1, 1:]
-        pixels[edge] = 0.6 * pixels[edge] + 0.4 * np.array([18, 48, 63])
-    canvas = Image.new("RGB", (side + 2 * (LEFT + RIGHT), side + 2 * (TOP + BOTTOM)), "white")
-    canvas.paste(Image.fromarray(pixels), (2 * LEFT, 2 * TOP))
-    _axes(ImageDraw.Draw(canvas), target)
-    return canvas
-
-
-def _axes(draw, target):
-    font = ImageFont.load_default(22)
-    left, top, side = 2 * LEFT, 2 * TOP, 2 * SIDE
-    draw.rectangle((left, top, left + side, top + side), outline=(120, 120, 120), width=2)
-    for k, centre in enumerate(target.posterior.mean):
-        for tick in _ticks(centre - target.half_width, centre + target.half_width):
-            p = side * (tick - centre + target.half_width) / (2 * target.half_width)
-            if k == 0:
-                draw.line((left + p, top + side, left + p, top + side + 8), INK, 2)
-                draw.text((left + p, top + side + 14), f"{tick:.4g}", INK, font, anchor="mt")
-            else:
-                draw.line((left - 8, top + side - p, left, top + side - p), INK, 2)
-                draw.text((left - 14, top + side - p), f"{tick:.4g}", INK, font, anchor="rm")
-    draw.text((left + side / 2, top + side + 48), "z1", INK, ImageFont.load_default(24), anchor="mt")
-    draw.text((8, top + side / 2), "z2", INK, ImageFont.load_default(24), anchor="lm")
-
-
-def _ticks(low, high):
-    """Four to eight round numbers from low to high."""
-    rough = (high - low) / 5
-    power = 10.0 ** np.floor(np.log10(rough))
-    step = power * min((1, 2, 5, 10), key=lambda m: abs(np.log(m * power / rough)))
-    return step * np.arange(np.ceil(low / step), np.floor(high / step) + 1)
-
-
-def _picture(background, target, trail, noise):
-    """The picture: mean, ring of the noise, and the trail, faint where it began; (height, width, 3)."""
-    side, canvas = 2 * SIDE, background.copy()
-    corner = target.posterior.mean + target.half_width * np.array([-1, 1])
-    scale = side / (2 * target.half_width) * np.array([1, -1])
-    square = canvas.crop((2 * LEFT, 2 * TOP, 2 * LEFT + side, 2 * TOP + side))
-    draw = ImageDraw.Draw(square, "RGBA")
-    x, y = (target.posterior.mean - corner) * scale
-    angles = np.linspace(0, 2 * np.pi, 90)
-    ring = np.stack([np.cos(angles), np.sin(angles)], axis=1) @ noise * scale + [x, y]
-    draw.line([*map(tuple, ring)], (*RING, 220), 3)
-    draw.line((x - 14, y, x + 14, y), INK, 4)
-    draw.line((x, y - 14, x, y + 14), INK, 4)
-    path = (trail - corner) * scale
-    if len(path) > 1:  # the last step of an escape may be of any length
-        step = path[-1] - path[-2]
-        path[-1] = path[-2] + step * min(1, 20 * side / max(np.linalg.norm(step), 1))
-    strength = np.linspace(50, 230, len(path)).astype(int)
-    for start, end, alpha in zip(path[:-1], path[1:], strength[1:], strict=True):
-        draw.line((*start, *end), (*TRAIL, int(alpha)), 3)
-    for place, alpha in zip(path, strength, strict=True):
-        _dot(draw, place, 4, (*TRAIL, int(alpha)))
-    _dot(draw, path[0], 9, (255, 255, 255, 255), outline=(*TRAIL, 255))
-    _dot(draw, path[-1], 9, (*TRAIL, 255))
-    canvas.paste(square, (2 * LEFT, 2 * TOP))
-    return np.asarray(canvas.reduce(2))
-
-
-def _encode(pixels):
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
-
-
-def _dot(draw, place, radius, fill, outline=None):
-    (x, y) = place
-    draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill, outline, 3)
 
 
 STYLE = """<style>

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from abp_jax import data, langevin, model
+from abp_jax import data, langevin, model, samplers
 
 
 class ABPState(NamedTuple):
@@ -37,10 +37,13 @@ class ABPInfo(NamedTuple):
     Attributes:
       loss: mean squared error per number of y, |Y - f(Z; W)|^2 / (examples * D), at the inferred z; scalar.
       largest_z: largest |z_ij| after inference and before whitening; scalar. Grows without bound if a chain diverges.
+      acceptance: mean probability, over steps and examples, that a proposal was accepted; scalar. nan for a chain
+        without an accept step.
     """
 
     loss: jax.Array
     largest_z: jax.Array
+    acceptance: jax.Array
 
 
 def init(params: dict, optimizer, num_examples: int, latent_dim: int, key: jax.Array) -> ABPState:
@@ -55,7 +58,7 @@ def example_keys(key: jax.Array, iteration, indices: jax.Array) -> jax.Array:
     return jax.vmap(lambda i: jax.random.fold_in(at_iteration, i))(indices)
 
 
-def infer_latents(
+def run_chains(
     generate: Callable,
     keys: jax.Array,
     z: jax.Array,
@@ -65,8 +68,8 @@ def infer_latents(
     sampler: str,
     step_size: float,
     num_steps: int,
-) -> jax.Array:
-    """Inference step: runs the chain of every example from where it stands.
+) -> tuple[jax.Array, jax.Array]:
+    """Runs the chain of every example from where it stands.
 
     Args:
       generate: z -> f(z; W).
@@ -74,18 +77,24 @@ def infer_latents(
       z: (n, d).
       images: (n, ...).
       sigma: standard deviation of the noise.
-      sampler: "gauss_newton"; "langevin"; or "adapted_langevin", which is "langevin" at step_size times the largest
-        stable step of each example where its chain begins.
+      sampler: "gauss_newton"; "langevin"; "adapted_langevin", which is "langevin" at step_size times the largest
+        stable step of each example where its chain begins; or "gauss_newton_mala" and "mala", the first two with an
+        accept step (see `samplers`).
       step_size: s; or, for "adapted_langevin", the fraction.
       num_steps: steps of each chain.
 
     Returns:
-      The new z, (n, d).
+      The new z, (n, d), and each example's mean acceptance, (n,): nan for a chain without an accept step.
     """
 
     def chain(key, z, y):
         residual = partial(model.residual, generate, y=y, sigma=sigma)
         log_joint = partial(model.log_joint, generate, y=y, sigma=sigma)
+        if sampler in ("mala", "gauss_newton_mala"):
+            exact = samplers.mala(log_joint) if sampler == "mala" else samplers.gauss_newton_mala(residual, z.size)
+            step = lambda key, state: exact.step(key, state, step_size)
+            states, info = langevin.sample(key, exact.init(z), step, num_steps)
+            return exact.position(states)[-1], jnp.mean(info.acceptance)
         if sampler == "gauss_newton":
             step = lambda key, z: langevin.gauss_newton_step(key, z, residual, step_size)
         elif sampler == "langevin":
@@ -94,9 +103,14 @@ def infer_latents(
             key, probe_key = jax.random.split(key)
             adapted = langevin.adapted_step_size(probe_key, residual, z, step_size)
             step = lambda key, z: langevin.langevin_step(key, z, log_joint, adapted)
-        return langevin.sample(key, z, step, num_steps)[0][-1]
+        return langevin.sample(key, z, step, num_steps)[0][-1], jnp.full((), jnp.nan)
 
     return jax.vmap(chain)(keys, z, images)
+
+
+def infer_latents(generate: Callable, keys: jax.Array, z: jax.Array, images: jax.Array, **chain) -> jax.Array:
+    """Inference step: the new z of `run_chains`, (n, d). Arguments as there."""
+    return run_chains(generate, keys, z, images, **chain)[0]
 
 
 def whiten(params: dict, z: jax.Array) -> tuple[dict, jax.Array]:
@@ -138,11 +152,11 @@ def iterate(
       optimizer: an optax optimizer.
       sigma: standard deviation of the noise, or a function of the iterations done that gives it (annealing); not
         used if the state has its own.
-      sampler, step_size, num_steps: of the chains, see `infer_latents`.
+      sampler, step_size, num_steps: of the chains, see `run_chains`.
       whitening: whether to whiten.
     """
     keys = example_keys(state.key, state.iteration + 1, indices)
-    inferred = infer_latents(
+    inferred, acceptance = run_chains(
         partial(generate, state.params),
         keys,
         _take(state.z, indices),
@@ -161,7 +175,9 @@ def iterate(
     real = indices < len(images)
     if state.sigma is not None:
         state = state._replace(sigma=next_sigma(state.sigma, info.loss, jnp.sum(real) / len(images)))
-    return state, info._replace(largest_z=jnp.max(jnp.where(real[:, None], jnp.abs(inferred), 0)))
+    return state, info._replace(
+        largest_z=jnp.max(jnp.where(real[:, None], jnp.abs(inferred), 0)), acceptance=jnp.mean(acceptance, where=real)
+    )
 
 
 def noise_level(state: ABPState, sigma: float | Callable | None):
@@ -208,7 +224,7 @@ def learn(
     updates, opt_state = optimizer.update(descent, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     state = state._replace(params=params, opt_state=opt_state, iteration=state.iteration + 1)
-    return state, ABPInfo(loss, jnp.max(jnp.where(real[:, None], jnp.abs(z), 0)))
+    return state, ABPInfo(loss, jnp.max(jnp.where(real[:, None], jnp.abs(z), 0)), jnp.full((), jnp.nan))
 
 
 def learning_gradient(

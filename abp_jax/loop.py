@@ -26,11 +26,13 @@ class Run(NamedTuple):
     Attributes:
       state: after the last sound iteration.
       losses: one for each iteration of the whole run, nan where it is still to come; (num_iterations,).
+      acceptance: of the last iteration's chains, a scalar; nan for chains without an accept step.
       failure: SOUND, CHAIN_DIVERGED or LEARNING_DIVERGED; the loop stands still once it is not SOUND. A scalar.
     """
 
     state: ABPState
     losses: jax.Array
+    acceptance: jax.Array
     failure: jax.Array
 
 
@@ -41,7 +43,7 @@ def start(state: ABPState, losses, num_iterations: int) -> Run:
     """Copies a state and its losses into a Run, whose arrays `advance` may then overwrite."""
     state = jax.tree.map(jnp.copy, state)
     losses = jnp.full(num_iterations, jnp.nan).at[: len(losses)].set(jnp.asarray(losses, jnp.float32))
-    return Run(state, losses, jnp.full((), SOUND))
+    return Run(state, losses, jnp.full((), jnp.nan, jnp.float32), jnp.full((), SOUND))
 
 
 def compile_advance(iterate: Callable, batch: Callable) -> Callable:
@@ -64,6 +66,7 @@ def compile_advance(iterate: Callable, batch: Callable) -> Callable:
             return Run(
                 state=jax.tree.map(partial(jnp.where, sound), state, run.state),
                 losses=run.losses.at[t].set(jnp.where(sound, info.loss, jnp.nan)),
+                acceptance=info.acceptance.astype(jnp.float32),
                 failure=jnp.where(sound, SOUND, failure),
             )
 

@@ -55,87 +55,112 @@ class ExactPosterior(NamedTuple):
         return jnp.asarray(self.z)[jax.random.choice(key, len(self.z), (num,), p=jnp.asarray(self.weights))]
 
 
-def exact_posteriors(
-    generate: Callable,
-    images: jax.Array,
-    sigma: float,
-    *,
-    half_width: float = 4.0,
-    tolerance: float = 1e-3,
-    num_scan: int = 41,
-    max_points: int = 200_000,
-) -> list[ExactPosterior]:
-    """Returns the exact posterior of each image, for a generator with a latent vector of two numbers.
-
-    Args:
-      generate: z -> f(z; W), for z of shape (2,).
-      images: (n, ...).
-      sigma: standard deviation of the noise.
-      half_width: the scan covers (-half_width, half_width)^2. The lattice goes on where the density does.
-      tolerance: of log p(y), in nats; single precision allows about 1e-4. With jax's 64 bits, 1e-10 works.
-      num_scan: points of the scan along a side. Its spacing must be less than the distance at which the image changes.
-      max_points: of the lattice.
-
-    Raises:
-      ValueError: z has not two numbers, the shapes don't fit, or max_points are too few for the tolerance.
-    """
-    images = jnp.asarray(images)
-    line = jnp.linspace(-half_width, half_width, num_scan)
-    grid = jnp.stack(jnp.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
-    try:
-        output = jax.eval_shape(generate, grid[0])
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            "exact posteriors need a generator with a latent vector of two numbers: latent_dim=2."
-        ) from error
-    if images.shape[1:] != output.shape or not len(images):
-        raise ValueError(f"images must be (n, {', '.join(map(str, output.shape))}), got {images.shape}.")
-    scan = -_misfits(generate, grid, images) / (2 * sigma**2) - np.sum(np.asarray(grid) ** 2, axis=1)[None] / 2
-    scan = scan.reshape(len(images), num_scan, num_scan)
-    programs = _Programs(generate, sigma)
-    one = lambda y, log_density: _posterior(programs, y, _peaks(log_density, line), tolerance, max_points)
-    return [one(y, log_density) for y, log_density in zip(images, scan, strict=True)]
+def exact_posteriors(generate: Callable, images: jax.Array, sigma: float, **options) -> list[ExactPosterior]:
+    """Returns the exact posterior of each image: `Judge(generate, sigma).posteriors(images, **options)`."""
+    return Judge(generate, sigma).posteriors(images, **options)
 
 
 def log_density_on_grid(generate: Callable, y: jax.Array, sigma: float, x_axis: jax.Array, y_axis: jax.Array):
-    """Returns log p(y, z) at z = (x_axis[j], y_axis[i]), to be drawn as a picture: (len(y_axis), len(x_axis))."""
-    z = jnp.stack(jnp.meshgrid(x_axis, y_axis), axis=-1).reshape(-1, 2)
-    return _Programs(generate, sigma).log_joint(z, y).reshape(len(y_axis), len(x_axis))
+    """Returns log p(y, z) on a grid of z: `Judge(generate, sigma).log_density_on_grid(y, x_axis, y_axis)`."""
+    return Judge(generate, sigma).log_density_on_grid(y, x_axis, y_axis)
 
 
-class _Programs:
-    """The compiled functions of one generator, with z in batches of one size."""
+class Judge:
+    """Gives the exact posteriors of one generator, and keeps its compiled programs from one image to the next.
 
-    def __init__(self, generate, sigma):
+    Args:
+      generate: z -> f(z; W), for z of shape (2,).
+      sigma: standard deviation of the noise.
+
+    Attributes:
+      precision: (z, y) -> G, the Gauss-Newton precision of p(z | y) at z (see `langevin.precision`), compiled: (2, 2).
+    """
+
+    def __init__(self, generate: Callable, sigma: float):
+        self.generate, self.sigma = generate, sigma
         squares = lambda z, y: jnp.sum(model.residual(generate, z, y, sigma) ** 2)
         self._squares = jax.jit(lambda z, y: jax.lax.map(lambda z: squares(z, y), z, batch_size=64))
-        self._sigma = sigma
-        self.climb = jax.jit(jax.vmap(partial(evidence.find_mode, generate, sigma=sigma), (0, None)))
+        self._misfits = jax.jit(partial(_misfits, generate))
+        self._climb = jax.jit(jax.vmap(partial(evidence.find_mode, generate, sigma=sigma), (0, None)))
         self.precision = jax.jit(
             lambda z, y: langevin.precision(partial(model.residual, generate, y=y, sigma=sigma), z)
         )
 
-    def log_joint(self, z, y):
-        """log p(y, z) for any number of z, padded to few different sizes: a program is compiled for each.
+    def posteriors(
+        self,
+        images: jax.Array,
+        *,
+        half_width: float = 4.0,
+        tolerance: float = 1e-3,
+        num_scan: int = 41,
+        max_points: int = 200_000,
+    ) -> list[ExactPosterior]:
+        """Returns the exact posterior of each image.
 
-        It is -|r(z)|^2 / 2 and a large constant, added last and in 64 bits so that no digits are lost.
+        Args:
+          images: (n, ...).
+          half_width: the scan covers (-half_width, half_width)^2. The lattice goes on where the density does.
+          tolerance: of log p(y), in nats; single precision allows about 1e-4. With jax's 64 bits, 1e-10 works.
+          num_scan: points of the scan along a side. Their spacing must be less than the distance at which the image
+            changes.
+          max_points: of the lattice.
+
+        Raises:
+          ValueError: z has not two numbers, the shapes don't fit, or max_points are too few for the tolerance.
+        """
+        images = jnp.asarray(images)
+        line = jnp.linspace(-half_width, half_width, num_scan)
+        grid = jnp.stack(jnp.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
+        try:
+            output = jax.eval_shape(self.generate, grid[0])
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                "exact posteriors need a generator with a latent vector of two numbers: latent_dim=2."
+            ) from error
+        if images.shape[1:] != output.shape or not len(images):
+            raise ValueError(f"images must be (n, {', '.join(map(str, output.shape))}), got {images.shape}.")
+        scan = -np.asarray(self._misfits(grid, images.reshape(len(images), -1))).T / (2 * self.sigma**2)
+        scan = (scan - np.sum(np.asarray(grid) ** 2, axis=1)[None] / 2).reshape(len(images), num_scan, num_scan)
+        starts = [_peaks(log_density, line) for log_density in scan]
+        return [self._posterior(y, z, tolerance, max_points) for y, z in zip(images, starts, strict=True)]
+
+    def log_density_on_grid(self, y: jax.Array, x_axis: jax.Array, y_axis: jax.Array) -> np.ndarray:
+        """Returns log p(y, z) at z = (x_axis[j], y_axis[i]), to be drawn as a picture: (len(y_axis), len(x_axis))."""
+        z = jnp.stack(jnp.meshgrid(x_axis, y_axis), axis=-1).reshape(-1, 2)
+        return self.log_joint(z, y).reshape(len(y_axis), len(x_axis))
+
+    def log_joint(self, z: np.ndarray, y: jax.Array) -> np.ndarray:
+        """Returns log p(y, z) for any number of z, (m, 2): (m,), in 64 bits.
+
+        z is padded to few different sizes, since a program is compiled for each. log p(y, z) is -|r(z)|^2 / 2 and a
+        large constant, which is added last and in 64 bits so that no digits are lost.
         """
         size = 64 * 2 ** math.ceil(math.log2(max(1, len(z) / 64)))
         padded = np.zeros((size, 2), np.asarray(z).dtype)
         padded[: len(z)] = z
-        constant = model.log_noise(jnp.zeros_like(y), self._sigma) + model.log_prior(jnp.zeros(2, y.dtype))
+        constant = model.log_noise(jnp.zeros_like(y), self.sigma) + model.log_prior(jnp.zeros(2, y.dtype))
         return float(constant) - 0.5 * np.asarray(self._squares(padded, y), np.float64)[: len(z)]
 
+    def _posterior(self, y, starts, tolerance, max_points):
+        """The posterior of one image."""
+        modes = np.asarray(self._climb(jnp.asarray(starts), y))
+        heights = self.log_joint(modes, y)
+        modes = _different(modes[np.argsort(-heights)])
+        precision = np.asarray(self.precision(jnp.asarray(modes[0]), y), np.float64)
+        axes = np.linalg.inv(np.linalg.cholesky(precision)).T  # z = mode + axes t, where t has covariance I at the mode
+        lattice, spacing = _Lattice(partial(self.log_joint, y=y), modes[0], axes), 0.5
+        while True:
+            sums, z, log_p = lattice.integrate(modes, spacing, max_points)
+            error = np.max(np.abs(sums[1:] - sums[0]))
+            if error <= tolerance:
+                return _moments(z, log_p, sums[0], error, modes, spacing)
+            spacing /= 2
 
-def _misfits(generate, grid, images):
-    """|y - f(z)|^2 for all images and all z of the grid; f is computed once. (n, len(grid))."""
-    flat = images.reshape(len(images), -1)
-    squares = jax.jit(
-        lambda flat: jax.lax.map(
-            lambda z: jnp.sum((flat - generate(z).reshape(1, -1)) ** 2, axis=1), grid, batch_size=64
-        )
-    )
-    return np.asarray(squares(flat)).T
+
+def _misfits(generate, grid, flat):
+    """|y - f(z)|^2 for all z of the grid and all images (n, D); f is computed once. (len(grid), n)."""
+    one = lambda z: jnp.sum((flat - generate(z).reshape(1, -1)) ** 2, axis=1)
+    return jax.lax.map(one, grid, batch_size=64)
 
 
 def _peaks(log_density, line, most=8):
@@ -147,23 +172,6 @@ def _peaks(log_density, line, most=8):
     order = np.argsort(-log_density[rows, columns])[:most]
     peaks = np.stack([line[rows[order]], line[columns[order]]], axis=1)
     return np.concatenate([peaks, np.repeat(peaks[:1], most - len(peaks), axis=0)])
-
-
-def _posterior(programs, y, starts, tolerance, max_points):
-    """The posterior of one image."""
-    modes = np.asarray(programs.climb(jnp.asarray(starts), y))
-    heights = programs.log_joint(modes, y)
-    modes = _different(modes[np.argsort(-heights)])
-    precision = np.asarray(programs.precision(jnp.asarray(modes[0]), y), np.float64)
-    axes = np.linalg.inv(np.linalg.cholesky(precision)).T  # z = mode + axes t, where t has covariance I at the mode
-    lattice, spacing = _Lattice(programs, y, modes[0], axes), 0.5
-    while True:
-        sums, z, log_p = lattice.integrate(modes, spacing, max_points)
-        error = np.max(np.abs(sums[1:] - sums[0]))
-        if error <= tolerance:
-            break
-        spacing /= 2
-    return _moments(z, log_p, sums[0], error, modes, spacing)
 
 
 def _moments(z, log_p, log_evidence, error, modes, spacing):
@@ -187,8 +195,8 @@ def _different(modes, distance=1e-3):
 class _Lattice:
     """The points centre + spacing * axes @ (i, j), in blocks of BLOCK x BLOCK, as far as the density goes."""
 
-    def __init__(self, programs, y, centre, axes):
-        self.programs, self.y, self.centre, self.axes = programs, y, centre.astype(np.float64), axes
+    def __init__(self, log_joint, centre, axes):
+        self.log_joint, self.centre, self.axes = log_joint, centre.astype(np.float64), axes
 
     def integrate(self, modes, spacing, max_points):
         """Returns five estimates of log p(y), the points and their log density.
@@ -216,7 +224,7 @@ class _Lattice:
                 )
             blocks = sorted(wanted)
             z = np.concatenate([self._points(block, spacing) for block in blocks])
-            values = self.programs.log_joint(z, self.y).reshape(len(blocks), BLOCK, BLOCK)
+            values = self.log_joint(z).reshape(len(blocks), BLOCK, BLOCK)
             known |= dict(zip(blocks, values, strict=True))
             peak = max(peak, values.max())
             wanted = {other for block in known for other in _neighbours(block, known[block] > peak - RIM)} - set(known)

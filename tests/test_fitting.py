@@ -53,6 +53,16 @@ def test_resume_continues_the_run(small_generator, small_faces, key):
     np.testing.assert_array_equal(resumed.losses, whole.losses)
 
 
+def test_chains_with_an_accept_step_learn_and_say_how_often_they_moved(small_generator, small_faces, key, capsys):
+    result = abp.fit(small_generator, small_faces, 60, key=key, sampler="gauss_newton_mala")
+    assert 0.1 < result.acceptance < 1
+    assert f"accepted {result.acceptance:.0%}" in capsys.readouterr().out
+    assert result.losses[-1] < 0.5 * result.losses[0]
+    assert np.isnan(abp.fit(small_generator, small_faces, 3, key=key, progress=False).acceptance)
+    z = abp.infer(result.generator, small_faces, key=key, sampler="mala", num_steps=50)
+    assert bool(jnp.all(jnp.isfinite(z)))
+
+
 def test_warm_up_learns_W_and_leaves_z_alone(small_generator, small_faces, key):
     start = fitting.learning.init({}, fitting.optax.sgd(1.0), 11, 2, key).z
     result = abp.fit(small_generator, small_faces, 5, key=key, num_warmup=5, progress=False)
@@ -114,7 +124,7 @@ def test_divergence_is_explained_and_keeps_the_last_sound_result(key):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (dict(sampler="hmc"), r"sampler must be one of \['adapted_langevin', 'gauss_newton', 'langevin'\], got 'hmc'"),
+        (dict(sampler="hmc"), r"sampler must be one of \['adapted_langevin', 'gauss_newton', .*'mala'\], got 'hmc'"),
         (dict(sigma=0.0), "sigma must be positive, got 0"),
         (dict(step_size=-1.0), "step_size must be positive"),
         (dict(num_steps=0), "num_steps must be positive"),

@@ -13,7 +13,7 @@ from flax import nnx
 from PIL import Image
 
 import abp_jax as abp
-from abp_jax import laboratory, langevin, model, samplers
+from abp_jax import laboratory, laboratory_picture, langevin, model, samplers
 from abp_jax.laboratory import CHAINS, NUM_STEPS, StepSizeLaboratory
 from benchmarks.measure_laboratory import browser_path, choose_chain, laboratory_page
 
@@ -150,8 +150,8 @@ def test_chains_with_an_accept_step_are_never_lost(kept):
 
 
 def test_the_picture_shows_the_trail_where_it_is(kept):
-    target, side = kept.target(0), laboratory.SIDE
-    centre = laboratory.TOP + side / 2, laboratory.LEFT + side / 2
+    target, side = kept.target(0), laboratory_picture.SIDE
+    centre = laboratory_picture.TOP + side / 2, laboratory_picture.LEFT + side / 2
     place = target.posterior.mean + target.half_width * np.array([0.5, 0.25])
     run = laboratory.Run(np.stack([target.posterior.mean, place]), float("nan"), None)
     picture = kept.picture(run, 1e-3, "plain Langevin", 0)
@@ -159,7 +159,8 @@ def test_the_picture_shows_the_trail_where_it_is(kept):
     np.testing.assert_array_equal(picture[row, column], laboratory.TRAIL)
     away = laboratory.Run(np.array([target.posterior.mean, target.posterior.mean + [1e12, 0]]), float("nan"), 1)
     frame = np.ones(picture.shape[:2], bool)
-    frame[laboratory.TOP : laboratory.TOP + side, laboratory.LEFT : laboratory.LEFT + side] = False
+    top, left = laboratory_picture.TOP, laboratory_picture.LEFT
+    frame[top : top + side, left : left + side] = False
     clipped = kept.picture(away, 1e-3, "plain Langevin", 0)
     np.testing.assert_array_equal(clipped[frame], picture[frame])
     red = clipped[round(centre[0]), -laboratory.RIGHT - 20].astype(int)

@@ -8,7 +8,7 @@ import pytest
 from flax import nnx
 
 import abp_jax as abp
-from abp_jax import langevin, learning, model
+from abp_jax import factor_analysis, inference, langevin, learning, model
 from abp_jax.generators import functional
 
 CHAIN = dict(sigma=0.3, sampler="gauss_newton", step_size=0.5, num_steps=3)
@@ -43,7 +43,7 @@ def test_whitening_of_one_latent_dimension(key):
     )
 
 
-@pytest.mark.parametrize("sampler", ["gauss_newton", "langevin", "adapted_langevin"])
+@pytest.mark.parametrize("sampler", inference.DEFAULTS)
 def test_a_chain_does_not_depend_on_the_batch_it_sits_in(setup, sampler):
     generate, _, state, images = setup
     f, chain = partial(generate, state.params), CHAIN | dict(sampler=sampler, step_size=0.05)
@@ -73,6 +73,33 @@ def test_chain_is_the_sampler_on_the_model(setup):
         z = learning.infer_latents(f, keys, state.z, images, **chain)
         path, _ = langevin.sample(keys[3], state.z[3], lambda k, z, m=move, t=target: m(k, z, t, 0.05), 3)
         np.testing.assert_allclose(z[3], path[-1], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "step_size", "ratio"),
+    [("gauss_newton", 1.4, 1 / (1 - 1.4**2 / 4)), ("gauss_newton_mala", 1.4, 1), ("mala", 0.5, 1)],
+)
+def test_an_accept_step_draws_from_the_posterior_at_any_step_size(sampler, step_size, ratio, key):
+    """The variance of a linear posterior, and what the step size makes of it without an accept step."""
+    loading, sigma, n = jnp.array([[1.0], [-1.5], [0.5]]), 0.8, 20_000
+    y = jnp.array([0.7, -0.1, 1.0])
+    exact = factor_analysis.FactorAnalysis(loading, jnp.zeros(3), jnp.asarray(sigma))
+    posterior = factor_analysis.posterior(exact, y[None])
+    z, acceptance = learning.run_chains(
+        lambda z: loading @ z,
+        learning.example_keys(key, 0, jnp.arange(n)),
+        jnp.broadcast_to(posterior.mean, (n, 1)),
+        jnp.broadcast_to(y, (n, 3)),
+        sigma=sigma,
+        sampler=sampler,
+        step_size=step_size,
+        num_steps=30,
+    )
+    four_errors = 4 * ratio * np.sqrt(2 / n)
+    np.testing.assert_allclose(z.var() / posterior.covariance[0, 0], ratio, atol=four_errors)
+    np.testing.assert_allclose(z.mean(), posterior.mean[0, 0], atol=4 * np.sqrt(ratio * posterior.covariance[0, 0] / n))
+    assert acceptance.shape == (n,)
+    assert jnp.all(jnp.isnan(acceptance)) if sampler == "gauss_newton" else 0.5 < acceptance.mean() < 0.99
 
 
 def test_adapted_chain_is_plain_langevin_at_a_step_size_of_its_own(setup):
