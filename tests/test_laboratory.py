@@ -156,14 +156,14 @@ def test_the_picture_shows_the_trail_where_it_is(kept):
     run = laboratory.Run(np.stack([target.posterior.mean, place]), float("nan"), None)
     picture = kept.picture(run, 1e-3, "plain Langevin", 0)
     row, column = (round(v) for v in (centre[0] - 0.25 * side / 2, centre[1] + 0.5 * side / 2))
-    np.testing.assert_array_equal(picture[row, column], laboratory.TRAIL)
+    np.testing.assert_array_equal(picture[row, column], laboratory_picture.TRAIL)
     away = laboratory.Run(np.array([target.posterior.mean, target.posterior.mean + [1e12, 0]]), float("nan"), 1)
     frame = np.ones(picture.shape[:2], bool)
     top, left = laboratory_picture.TOP, laboratory_picture.LEFT
     frame[top : top + side, left : left + side] = False
     clipped = kept.picture(away, 1e-3, "plain Langevin", 0)
     np.testing.assert_array_equal(clipped[frame], picture[frame])
-    red = clipped[round(centre[0]), -laboratory.RIGHT - 20].astype(int)
+    red = clipped[round(centre[0]), -laboratory_picture.RIGHT - 20].astype(int)
     assert red[0] > red[2] + 50  # up to the border
 
 
