@@ -43,6 +43,7 @@ from abp_jax import (
 )
 from abp_jax.checkpoints import load_generator, load_lion_tiger_generator, save_generator
 from abp_jax.data import lion_tiger_labels, load_image, load_images, load_lion_tiger
+from abp_jax.explorer_page import export_explorer
 from abp_jax.fitting import ChainDiverged, FitResult, fit
 from abp_jax.generators import ConvGenerator, LinearGenerator, MLPGenerator, latent_grid, reconstruct
 from abp_jax.inference import infer
@@ -67,6 +68,7 @@ __all__ = [
     "data",
     "describe_device",
     "evidence",
+    "export_explorer",
     "factor_analysis",
     "fit",
     "fitting",
