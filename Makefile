@@ -17,8 +17,8 @@ install: .venv/.installed  ## create .venv (PYTHON=python3.12 names the interpre
 lab: install  ## open the course in JupyterLab; it prints its URL (ARGS="--port 9999" adds options)
 	$(PY) -m jupyterlab $(LAB_FLAGS) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ARGS)
 
-test: install  ## run the tests (ARGS="-k langevin" picks some)
-	$(PY) -m pytest $(ARGS)
+test: install  ## run the tests, two files at a time (ARGS="-k langevin" picks some, ARGS="-n 0" debugs)
+	$(PY) -m pytest -n 2 --dist loadscope $(ARGS)
 
 notebooks: install  ## execute every notebook in place (NOTEBOOKS=notebooks/05*.ipynb picks some)
 	$(PY) scripts/run_notebooks.py $(NOTEBOOKS)

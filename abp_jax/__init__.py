@@ -9,15 +9,16 @@ The files, in the order in which data flows:
 - langevin: chains that sample z
 - factor_analysis: the linear case, with exact answers
 - samplers: chains with an accept step, exact in the long run
-- quadrature: the exact posterior, where z has two numbers
 - evidence: log p(y), by bounds and by annealing
+- quadrature: the exact posterior, where z has two numbers
 - learning: one iteration, which infers z, whitens, learns W
 - loop: many iterations in one compiled call, batches, devices
 - inference: z for images that were not trained on (infer)
 - checkpoints: save and restore
 - fitting: a whole run (fit)
 - metrics, plots, widgets: numbers, figures, sliders
-- laboratory: a step size under your hand
+- explorer_page: the plane of z as a page without a kernel
+- laboratory_picture, laboratory: a step size under your hand
 - compilation_cache: compiled programs kept on disk
 """
 

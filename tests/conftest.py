@@ -1,3 +1,5 @@
+import os
+
 import jax
 import matplotlib
 import pytest
@@ -6,6 +8,9 @@ import abp_jax as abp
 
 matplotlib.use("Agg")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and jax.config.jax_compilation_cache_dir:
+    # one reader and writer for each folder: JAX does not write an entry in one go
+    jax.config.update("jax_compilation_cache_dir", f"{jax.config.jax_compilation_cache_dir}-{worker}")
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ def test_wheel_carries_modules_style_and_data(tmp_path):
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
     (wheel,) = tmp_path.glob("*.whl")
     files = set(zipfile.ZipFile(wheel).namelist())
-    modules = {f"abp_jax/{f.name}" for f in (ROOT / "abp_jax").iterdir() if f.suffix in (".py", ".mplstyle")}
+    modules = {f"abp_jax/{f.name}" for f in (ROOT / "abp_jax").iterdir() if f.suffix in (".py", ".mplstyle", ".html")}
     data = {f"abp_jax/_data/{f.relative_to(ROOT / 'data').as_posix()}" for f in (ROOT / "data").rglob("*.*")}
     assert {f for f in files if ".dist-info/" not in f} == modules | data
     assert "abp_jax/_data/lion_tiger/CREDITS.md" in files
