@@ -62,7 +62,7 @@ def fit(
     whitening: bool = True,
     # learning
     num_warmup: int = 20,
-    learning_rate: float | optax.Schedule = 2e-3,
+    learning_rate: float | optax.Schedule = 1e-3,
     weight_decay: float = 0.0,
     batch_size: int | None = None,
     # running
