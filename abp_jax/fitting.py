@@ -62,7 +62,7 @@ def fit(
     whitening: bool = True,
     # learning
     num_warmup: int = 20,
-    learning_rate: float | optax.Schedule = 1e-3,
+    learning_rate: float | optax.Schedule | None = None,
     weight_decay: float = 0.0,
     batch_size: int | None = None,
     # running
@@ -98,7 +98,7 @@ def fit(
       num_warmup: how many of the iterations, at the start, learn W alone with z as drawn from the prior. W then knows
         the mean of the data before anything is inferred; else the first chains would make up for it with a huge z.
       learning_rate: of Adam, with b1 = 0.5 as in the exercise. A number is kept for the first half and then falls to 0
-        along a cosine; a schedule is used as it is.
+        along a cosine; a schedule is used as it is. By default 2e-3, for wide networks less (`default_learning_rate`).
       weight_decay: shrinks W by this times the learning rate in each iteration (AdamW), much as a Gaussian prior
         on W would. 0 turns it off; some tenths make a ConvNet's images cleaner where no training image is near.
       batch_size: examples for each iteration, by default all. The last batch of a pass may be smaller.
@@ -127,6 +127,7 @@ def fit(
     if whitening:
         _check_whitening(generator, images)
     generate, params = functional(generator)
+    learning_rate = default_learning_rate(generator) if learning_rate is None else learning_rate
     optimizer = optax.adamw(_schedule(learning_rate, num_iterations), b1=0.5, weight_decay=weight_decay)
     state = learning.init(params, optimizer, len(images), generator.latent_dim, key)
     state = state._replace(sigma=jnp.float32(sigma) if learn_sigma else None)
@@ -187,6 +188,16 @@ def fit(
             bar.write(f"Stopped after {done} of {num_iterations} iterations; the result so far is returned.")
         save()
     return result()
+
+
+def default_learning_rate(generator: nnx.Module) -> float:
+    """Returns 2e-3; for a ConvGenerator whose widest layer has more than 256 features in proportion less.
+
+    Adam moves every weight by about the learning rate, so the output of a layer moves with the number of its inputs
+    (Yang and Hu, ICML 2021). With 512 features and 64 x 64 pixels the error swings at 2e-3 and falls at 1e-3.
+    """
+    widest = max(getattr(generator, "features", (1,)))
+    return 2e-3 * min(1.0, 256 / widest)
 
 
 def _schedule(learning_rate, num_iterations):

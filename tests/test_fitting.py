@@ -250,6 +250,21 @@ def test_a_hundred_latent_dimensions_just_work(key):
     assert float(abp.reconstruction_error(result.generator, result.z, images).mean()) < 0.2 * variance
 
 
+@pytest.mark.parametrize(
+    ("size", "width", "expected"), [(64, 32, 2e-3), (64, 64, 1e-3), (16, 4, 2e-3), (128, 32, 1e-3)]
+)
+def test_default_learning_rate_falls_with_the_width(size, width, expected):
+    generator = nnx.eval_shape(lambda: abp.ConvGenerator(image_size=size, width=width, rngs=nnx.Rngs(0)))
+    assert fitting.default_learning_rate(generator) == expected
+
+
+def test_default_learning_rate_is_used(small_generator, small_faces, key):
+    runs = [
+        abp.fit(small_generator, small_faces, 4, key=key, progress=False, **o) for o in ({}, {"learning_rate": 2e-3})
+    ]
+    np.testing.assert_array_equal(runs[0].losses, runs[1].losses)
+
+
 @pytest.mark.parametrize(("latent_dim", "sampler"), [(1, "gauss_newton"), (8, "gauss_newton"), (9, "adapted_langevin")])
 def test_default_sampler_by_the_number_of_latent_dimensions(latent_dim, sampler):
     assert inference.check_chain(latent_dim, 0.3, None, None, None).sampler == sampler
