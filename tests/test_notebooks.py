@@ -12,7 +12,7 @@ import run_notebooks  # noqa: E402
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 each_notebook = pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda f: f.stem)
-CAP_MINUTES = 12  # against a hang; what a notebook takes on two idle cores stands in the README
+CAP_MINUTES = 20  # against a hang; what a notebook takes on two idle cores stands in the README
 
 
 def read(file):
