@@ -18,7 +18,7 @@ The files, in the order in which data flows:
 - fitting: a whole run (fit)
 - metrics, plots, widgets: numbers, figures, sliders
 - explorer_page: the plane of z as a page without a kernel
-- laboratory_picture, laboratory: a step size under your hand
+- laboratory_chains, laboratory_words, laboratory_picture, laboratory: a step size under your hand
 - compilation_cache: compiled programs kept on disk
 """
 

@@ -15,7 +15,7 @@ from flax import nnx
 from tqdm import tqdm
 
 from abp_jax import checkpoints, data, langevin, learning, loop, model
-from abp_jax.generators import functional, with_params
+from abp_jax.generators import ConvGenerator, functional, with_params
 from abp_jax.inference import SMALL_LATENT_DIM, check_chain, check_images, check_positive
 
 
@@ -196,7 +196,7 @@ def default_learning_rate(generator: nnx.Module) -> float:
     Adam moves every weight by about the learning rate, so the output of a layer moves with the number of its inputs
     (Yang and Hu, ICML 2021). With 512 features and 64 x 64 pixels the error swings at 2e-3 and falls at 1e-3.
     """
-    widest = max(getattr(generator, "features", (1,)))
+    widest = max(generator.features) if isinstance(generator, ConvGenerator) else 1
     return 2e-3 * min(1.0, 256 / widest)
 
 

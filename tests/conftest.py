@@ -5,6 +5,7 @@ import matplotlib
 import pytest
 
 import abp_jax as abp
+from benchmarks.browser import browser_path
 
 matplotlib.use("Agg")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -22,3 +23,12 @@ def key():
 def small_faces():
     """The eleven faces at 16 x 16."""
     return abp.load_lion_tiger(size=16)
+
+
+@pytest.fixture
+def chromium():
+    """Where the browser is. Without one its tests are skipped, but in CI they fail."""
+    if browser_path() is None:
+        message = "no Chromium on the PATH: 'apt-get install chromium' or your system's like gets one"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
+    return browser_path()

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from test_browser import browser_path
 
 import abp_jax as abp
 from abp_jax import explorer_page
@@ -32,11 +31,11 @@ def exported(tmp_path_factory):
 
 
 @pytest.fixture
-def page(exported):
+def page(exported, chromium):
     """The page in Chromium, offline. What it complains about makes the test fail."""
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
+        browser = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         context = browser.new_context(viewport={"width": 1000, "height": 900}, offline=True)
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         page, complaints, requests = context.new_page(), [], []

@@ -1,7 +1,6 @@
 """The step-size laboratory: on linear models, where every number has a formula, and in a real browser."""
 
 import io
-import os
 import re
 from functools import partial
 
@@ -13,9 +12,9 @@ from flax import nnx
 from PIL import Image
 
 import abp_jax as abp
-from abp_jax import laboratory, laboratory_picture, langevin, model, samplers
+from abp_jax import laboratory, laboratory_picture, laboratory_words, langevin, model, samplers
 from abp_jax.laboratory import CHAINS, NUM_STEPS, StepSizeLaboratory
-from benchmarks.measure_laboratory import browser_path, choose_chain, laboratory_page
+from benchmarks.measure_laboratory import choose_chain, laboratory_page
 
 SIGMA = 0.3
 W = jnp.array([[1.4, 0.8, -0.3], [0.8, 0.5, 0.4]])  # as the kernel of a linear layer: z @ W
@@ -133,7 +132,9 @@ def test_past_the_largest_stable_step(kept, step_size):
     words = kept.explain(run, step_size, "plain Langevin", 0)
     assert words.startswith("Past the largest stable step") and f"After {run.lost_after} steps" in words
     picture = kept.picture(run, step_size, "plain Langevin", 0)
-    assert picture.dtype == np.uint8 and "nan" not in laboratory._readout(CHAINS["plain Langevin"], target, 1.0, run)
+    assert picture.dtype == np.uint8 and "nan" not in laboratory_words.readout(
+        CHAINS["plain Langevin"], target, 1.0, run
+    )
 
 
 def test_gauss_newton_is_unstable_from_two_on(kept):
@@ -255,10 +256,7 @@ def drag(page, distance):
     page.mouse.up()
 
 
-def test_dragged_past_stability_in_a_browser(tmp_path):
-    if browser_path() is None:
-        message = "no Chromium on the PATH: 'apt-get install chromium' or your system's like gets one"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
+def test_dragged_past_stability_in_a_browser(chromium, tmp_path):
     with laboratory_page(tmp_path, [CELL], timeout=120) as page:
         message = page.locator(".abp-message")
         message.get_by_text("Stable").wait_for()

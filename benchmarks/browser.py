@@ -1,0 +1,87 @@
+"""A real JupyterLab in a real browser, for the tests and for the measurements that look at widgets."""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import nbformat
+
+SETTINGS = [  # every cell stays in the page while it is out of sight; no question about news on top of the page
+    ("notebook-extension", "tracker", {"windowingMode": "none"}),
+    ("apputils-extension", "notification", {"fetchNews": "false", "checkForUpdates": False}),
+]
+
+
+def browser_path() -> str | None:
+    """Returns where Chromium or Chrome is, if it is on the PATH."""
+    names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"]
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+@contextlib.contextmanager
+def jupyterlab(folder: Path, notebook: nbformat.NotebookNode):
+    """Starts JupyterLab on a notebook in an empty folder; gives the notebook's URL."""
+    nbformat.write(notebook, folder / "page.ipynb")
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    token = secrets.token_hex(8)
+    for extension, name, value in SETTINGS:
+        settings = folder / "s" / "@jupyterlab" / extension
+        settings.mkdir(parents=True)
+        (settings / f"{name}.jupyterlab-settings").write_text(json.dumps(value))
+    environment = os.environ | {name: str(folder / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")}
+    environment |= {"JUPYTERLAB_SETTINGS_DIR": str(folder / "s"), "JUPYTERLAB_WORKSPACES_DIR": str(folder / "w")}
+    options = [f"--port={port}", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}", "--no-browser"]
+    command = [sys.executable, "-m", "jupyterlab", "--allow-root", "--log-level=ERROR", *options]
+    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_until_it_answers(f"{url}/api/status?token={token}", server)
+        yield f"{url}/lab/tree/page.ipynb?token={token}"
+    finally:
+        if server.poll() is None:
+            request = urllib.request.Request(f"{url}/api/shutdown?token={token}", method="POST")
+            urllib.request.urlopen(request, timeout=30).close()
+        server.wait(60)
+
+
+def wait_until_it_answers(url: str, server: subprocess.Popen) -> None:
+    """Raises RuntimeError if the server ends before it answers."""
+    while server.poll() is None:
+        try:
+            return urllib.request.urlopen(url, timeout=30).close()
+        except OSError:
+            pass
+    raise RuntimeError("JupyterLab did not start")
+
+
+@contextlib.contextmanager
+def browser_page(url: str, height: int, timeout: float = 120):
+    """Opens a URL in Chromium, 1280 pixels wide; gives Playwright's page, which waits `timeout` seconds at most."""
+    from playwright.sync_api import sync_playwright
+
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--no-first-run"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=quiet)
+        try:
+            page = browser.new_page(viewport={"width": 1280, "height": height})
+            page.set_default_timeout(1000 * timeout)
+            page.goto(url)
+            yield page
+        finally:
+            browser.close()
+
+
+def run_all_cells(page) -> None:
+    """Runs the notebook that a page shows, once its kernel is there."""
+    page.get_by_text("| Idle").first.wait_for()
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_text("Run All Cells", exact=True).click()
