@@ -15,8 +15,10 @@ The files, in the order in which data flows:
 - loop: many iterations in one compiled call, batches, devices
 - inference: z for images that were not trained on (infer)
 - checkpoints: save and restore
+- stability: the largest stable step, and why a run diverged
 - fitting: a whole run (fit)
 - metrics, plots, widgets: numbers, figures, sliders
+- monitor_picture, monitor: a run, to be watched while it goes on
 - explorer_page: the plane of z as a page without a kernel
 - laboratory_chains, laboratory_words, laboratory_picture, laboratory: a step size under your hand
 - compilation_cache: compiled programs kept on disk
@@ -37,9 +39,11 @@ from abp_jax import (
     loop,
     metrics,
     model,
+    monitor,
     plots,
     quadrature,
     samplers,
+    stability,
     widgets,
 )
 from abp_jax.checkpoints import load_generator, load_lion_tiger_generator, save_generator
@@ -50,6 +54,7 @@ from abp_jax.generators import ConvGenerator, LinearGenerator, MLPGenerator, lat
 from abp_jax.inference import infer
 from abp_jax.laboratory import StepSizeLaboratory
 from abp_jax.metrics import reconstruction_error
+from abp_jax.monitor import TrainingMonitor
 from abp_jax.widgets import LatentExplorer, describe_device
 
 __version__ = "0.1.0"
@@ -64,6 +69,7 @@ __all__ = [
     "LinearGenerator",
     "MLPGenerator",
     "StepSizeLaboratory",
+    "TrainingMonitor",
     "checkpoints",
     "compilation_cache",
     "data",
@@ -89,11 +95,13 @@ __all__ = [
     "loop",
     "metrics",
     "model",
+    "monitor",
     "plots",
     "quadrature",
     "reconstruct",
     "reconstruction_error",
     "samplers",
     "save_generator",
+    "stability",
     "widgets",
 ]

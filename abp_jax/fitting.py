@@ -1,4 +1,4 @@
-"""Algorithm 1 from first guess to result, with progress, a stop button, restarts and an explanation of failures."""
+"""Algorithm 1 from first guess to result, with progress, callbacks, a stop button and restarts."""
 
 import hashlib
 import sys
@@ -14,9 +14,12 @@ import optax
 from flax import nnx
 from tqdm import tqdm
 
-from abp_jax import checkpoints, data, langevin, learning, loop, model
+from abp_jax import checkpoints, learning, loop
 from abp_jax.generators import ConvGenerator, functional, with_params
-from abp_jax.inference import SMALL_LATENT_DIM, check_chain, check_images, check_positive
+from abp_jax.inference import Chain, check_chain, check_images, check_positive
+from abp_jax.stability import why_diverged
+
+WHERE_THE_REST_IS = "The result of the iterations before is in this error's attribute `result`."
 
 
 class FitResult(NamedTuple):
@@ -29,6 +32,7 @@ class FitResult(NamedTuple):
       state: the whole ABPState.
       sigma: standard deviation of the noise: as given, as learned, or as annealed in the last iteration.
       acceptance: share of the proposals that the chains of the last iteration accepted; nan without an accept step.
+      chain: the settings of the chains, with the defaults filled in and this sigma.
     """
 
     generator: nnx.Module
@@ -37,6 +41,7 @@ class FitResult(NamedTuple):
     state: learning.ABPState
     sigma: float
     acceptance: float = float("nan")
+    chain: Chain | None = None
 
 
 class ChainDiverged(FloatingPointError):
@@ -71,6 +76,7 @@ def fit(
     checkpoint_every: int = 50,
     resume: FitResult | None = None,
     progress: bool = True,
+    callback: Callable[[int, Callable[[], FitResult]], None] | None = None,
 ) -> FitResult:
     """Learns a generator by alternating back-propagation (seed Algorithm 1).
 
@@ -111,6 +117,12 @@ def fit(
       resume: a FitResult to continue from. Settings may differ, for instance a smaller sigma in every stage; the chains
         keep the key that they began with.
       progress: show a progress bar.
+      callback: called as callback(done, snapshot) with the number of iterations done, for instance a `TrainingMonitor`:
+        before the first iteration, after every compiled call (about five times a second), and once more with the same
+        number when the run has ended, by itself, by the stop button or because a chain diverged. During the call
+        snapshot() returns the FitResult so far, a copy that stays good; of several processes all ask for it, or none.
+        What the callback raises ends the run, after a checkpoint if there is a checkpoint_dir, and carries the
+        FitResult in its attribute `result`.
 
     Raises:
       ValueError: arguments that don't fit together, for instance learn_sigma with a schedule, or a checkpoint of other
@@ -122,6 +134,8 @@ def fit(
         images = images.astype(np.float32)
     batch_size = len(images) if batch_size is None else batch_size
     check_positive(num_iterations=num_iterations, batch_size=batch_size, checkpoint_every=checkpoint_every)
+    if callback is not None and (isinstance(callback, type) or not callable(callback)):
+        raise ValueError(f"callback must be a function of done and snapshot, or a TrainingMonitor, got {callback}.")
     smallest_sigma = _smallest_sigma(sigma, learn_sigma, num_iterations)
     chain = check_chain(generator.latent_dim, smallest_sigma, sampler, num_steps, step_size)
     if whitening:
@@ -169,25 +183,46 @@ def fit(
     start = run = loop.start(state, losses, num_iterations)
     done = len(losses)
     save = lambda: checkpoint_dir and checkpoints.save(checkpoint_dir, run.state, _losses(run, done), settings)
-    result = lambda: _result(generator, run, done, devices, chain.sigma)
+    result = lambda run: _result(generator, run, done, devices, chain)
+    snapshot = lambda: result(jax.tree.map(jnp.copy, run))  # the next call overwrites the memory of `run`
+    report = lambda: callback is None or _report(callback, done, snapshot, save)
     silent = not progress or jax.process_index() > 0
-    bar = tqdm(total=num_iterations, initial=done, disable=silent, file=sys.stdout, ncols=78, mininterval=0.5)
-    with bar, loop.stop_requests() as stop_requested:
-        for run, done in loop.calls(start, images, phases, checkpoint_every, stop_requested):
+    bar = partial(tqdm, total=num_iterations, initial=done, disable=silent, file=sys.stdout, ncols=78, mininterval=0.5)
+    with loop.stop_requests() as stop_requested:
+        report()  # before the bar, which thus stays below a picture
+        with bar() as bar:
+            for run, done in loop.calls(start, images, phases, checkpoint_every, stop_requested):
+                if run.failure != loop.SOUND:
+                    break
+                acceptance = float(run.acceptance)
+                accepted = "" if np.isnan(acceptance) else f", accepted {acceptance:.0%}"
+                bar.set_postfix_str(f"error {float(run.losses[done - 1]):.4f}{accepted}", refresh=False)
+                bar.update(done - bar.n)
+                if done % checkpoint_every == 0:
+                    save()
+                report()
+            if run.failure == loop.SOUND and done < num_iterations:
+                bar.write(f"Stopped after {done} of {num_iterations} iterations; the result so far is returned.")
+        try:
             if run.failure != loop.SOUND:
-                cause = _why(generate, run, images, batch(done), chain, in_chain=done >= num_warmup)
+                cause = why_diverged(generate, run, images, batch(done), chain, in_chain=done >= num_warmup)
                 message = f"Diverged at iteration {done + 1} with step_size={chain.step_size:g}. {cause}"
-                raise ChainDiverged(f"{message} {WHERE_THE_REST_IS}", result())
-            acceptance = float(run.acceptance)
-            accepted = "" if np.isnan(acceptance) else f", accepted {acceptance:.0%}"
-            bar.set_postfix_str(f"error {float(run.losses[done - 1]):.4f}{accepted}", refresh=False)
-            bar.update(done - bar.n)
-            if done % checkpoint_every == 0:
-                save()
-        if done < num_iterations:
-            bar.write(f"Stopped after {done} of {num_iterations} iterations; the result so far is returned.")
+                raise ChainDiverged(f"{message} {WHERE_THE_REST_IS}", result(run))
+            save()
+        finally:
+            report()
+    return result(run)
+
+
+def _report(callback, done, snapshot, save):
+    """Calls the callback. Its own error is raised as it is, but nothing learned is lost by it."""
+    try:
+        callback(done, snapshot)
+    except Exception as error:
         save()
-    return result()
+        error.result = snapshot()
+        error.add_note(f"Raised by the callback of fit after {done} iterations. {WHERE_THE_REST_IS}")
+        raise
 
 
 def default_learning_rate(generator: nnx.Module) -> float:
@@ -208,10 +243,11 @@ def _schedule(learning_rate, num_iterations):
     return optax.join_schedules([optax.constant_schedule(learning_rate), fall], [half])
 
 
-def _result(generator, run, done, devices, sigma):
+def _result(generator, run, done, devices, chain):
     params, z = devices.gather((run.state.params, run.state.z))
-    sigma = float(learning.noise_level(run.state._replace(iteration=max(0, done - 1)), sigma))
-    return FitResult(with_params(generator, params), z, _losses(run, done), run.state, sigma, float(run.acceptance))
+    sigma = float(learning.noise_level(run.state._replace(iteration=max(0, done - 1)), chain.sigma))
+    generator, chain = with_params(generator, params), chain._replace(sigma=sigma)
+    return FitResult(generator, z, _losses(run, done), run.state, sigma, float(run.acceptance), chain)
 
 
 def _losses(run, done):
@@ -261,39 +297,3 @@ def _check_resume(old, fresh):
             f"resume has parameters and z of shapes {shapes[0]}, this generator and these images need {shapes[1]}. "
             "Resume with the generator and the images of that run."
         )
-
-
-LEARNING_DIVERGED = (
-    "The chains are sound, but the loss is not finite: W itself has diverged. Lower learning_rate, and check that the "
-    "data are scaled to about 1."
-)
-WHERE_THE_REST_IS = "The result of the iterations before is in this error's attribute `result`."
-
-
-def _why(generate, run, images, indices, chain, in_chain):
-    if run.failure == loop.LEARNING_DIVERGED or not in_chain:
-        return LEARNING_DIVERGED
-    if chain.sampler != "langevin":
-        return CHOOSE_ABOUT_A_HALF
-    f, sigma = partial(generate, run.state.params), learning.noise_level(run.state, chain.sigma)
-    indices = indices[indices < len(images)][:64]
-
-    def stable(z, y):
-        residual = lambda z: model.residual(f, z, y, sigma)
-        if z.size <= SMALL_LATENT_DIM:
-            return langevin.largest_stable_step(langevin.precision(residual, z))
-        return langevin.adapted_step_size(jax.random.key(0), residual, z, 1.0)
-
-    stable = float(jnp.min(jax.vmap(stable)(run.state.z[indices], data.decode(images[indices]))))
-    return (
-        f"A Langevin chain left every reasonable range: where W stands, the largest stable step is {stable:.2g}. "
-        "Pass a step_size below that (it shrinks as W learns: half of it is safer), or leave `sampler` to its default, "
-        "whose step has no unit."
-    )
-
-
-CHOOSE_ABOUT_A_HALF = (
-    "A Langevin chain left every reasonable range. This sampler's step_size has no unit: it is stable below 2 "
-    '("gauss_newton") or 1 ("adapted_langevin") where f is nearly linear, and 0.5 is a good choice. Data far from the '
-    "scale of 1 need scaling."
-)

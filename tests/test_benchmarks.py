@@ -10,7 +10,7 @@ import pytest
 import abp_jax as abp
 from abp_jax import learning, model
 from abp_jax.generators import functional
-from benchmarks import contestants, exercise, growing, machine, report, target, tasks_jax, watched_fit
+from benchmarks import contestants, exercise, growing, machine, monitor, report, target, tasks_jax, watched_fit
 from benchmarks.many_images import many_images
 from benchmarks.rounds import Spread, alternate, arrival, ratios, spread
 from benchmarks.workers import TaskFailed
@@ -148,6 +148,14 @@ def test_growing_measures_time_and_memory():
     assert row["memory"] >= row["memory_before"] > 1e7
     assert len(row["losses"]) == 4
     json.dumps(row)
+
+
+def test_watching_is_measured_in_turn_with_not_watching():
+    section = monitor.monitor(TINY, iterations=25)
+    assert [len(seconds) for seconds in section.measured["seconds"].values()] == [TINY.rounds] * 2
+    assert [row[0] for row in section.rows] == [monitor.WITHOUT, monitor.WITH]
+    assert all(0 < d["seconds"] < d["training"] and d["pictures"] >= 3 for d in section.measured["drawn"])
+    json.dumps(section.measured)
 
 
 def test_page_holds_what_workers_measured(tmp_path, monkeypatch):
