@@ -17,12 +17,15 @@ The files, in the order in which data flows:
 - checkpoints: save and restore
 - stability: the largest stable step, and why a run diverged
 - fitting: a whole run (fit)
-- metrics, plots, widgets: numbers, figures, sliders
+- metrics, plots, widgets: numbers, figures, images as bytes
 - monitor_picture, monitor: a run, to be watched while it goes on
-- explorer_page: the plane of z as a page without a kernel
+- explorer_plane, explorer (with explorer_view.js): the plane of z under your hand; explorer_plain, without anywidget
+- explorer_page: the same as a page without a kernel
 - laboratory_chains, laboratory_words, laboratory_picture, laboratory: a step size under your hand
 - compilation_cache: compiled programs kept on disk
 """
+
+import importlib.util
 
 from abp_jax import (
     checkpoints,
@@ -55,7 +58,12 @@ from abp_jax.inference import infer
 from abp_jax.laboratory import StepSizeLaboratory
 from abp_jax.metrics import reconstruction_error
 from abp_jax.monitor import TrainingMonitor
-from abp_jax.widgets import LatentExplorer, describe_device
+from abp_jax.widgets import describe_device
+
+if importlib.util.find_spec("anywidget"):
+    from abp_jax.explorer import LatentExplorer
+else:
+    from abp_jax.explorer_plain import PlainLatentExplorer as LatentExplorer
 
 __version__ = "0.1.0"
 

@@ -11,7 +11,6 @@ interpolates (Catmull-Rom). What that costs is measured here, at random z, by th
 
 import base64
 import html
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,8 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from PIL import Image
 
+from abp_jax.explorer_plane import thumbnail
 from abp_jax.generators import latent_grid, reconstruct
 from abp_jax.plots import to_display
 
@@ -83,7 +82,9 @@ def export_explorer(
     grid = latent_grid(generator, low, high, NUM).reshape(NUM, NUM, -1)[::-1]  # rows from the lowest z2
     shape = jax.eval_shape(generator, jnp.zeros(2)).shape
     thumbs = _thumbnails(generator, z, images, names, low, high)
-    room = LARGEST_FILE * 0.97 - len(_template().template) - len(json.dumps(thumbs)) - 4 / 3 * 4 * np.prod(shape)
+    template, look, view = (_text(f"explorer_{name}") for name in ("page.html", "view.css", "view.js"))
+    fixed = len(template) + len(look) + len(view) + len(json.dumps(thumbs))
+    room = LARGEST_FILE * 0.97 - fixed - 4 / 3 * 4 * np.prod(shape)
     rank = int(min(room / (4 / 3 * (np.prod(shape) + 2 * NUM**2 + 4)), 96, np.prod(shape)))
     if rank < 1:
         raise ValueError(f"images of {shape} are too large for a page of {LARGEST_FILE / 1e6:g} MB.")
@@ -98,8 +99,10 @@ def export_explorer(
             f"over ({low:g}, {high:g}) the page would differ from the generator by {error:.1f} of 255 (root mean "
             f"square); at most {LARGEST_ERROR:g} is allowed. Pass a smaller range low, high."
         )
-    page = _template().substitute(
+    page = Template(template).substitute(
         title=html.escape(title),
+        style=look,
+        view=view,
         note=f"This page runs no network. It adds up {rank} fixed images, and differs from the generator by "
         f"{error:.1f} of 255 (root mean square over {NUM_CHECKS} random places, measured when it was made).",
         data=json.dumps(_data(parts, shape, thumbs, z, low, high)).replace("<", "\\u003c"),
@@ -174,6 +177,8 @@ def _data(parts, shape, thumbs, z, low, high):
         "num": NUM,
         "rank": len(parts.basis),
         **{"height": height, "width": width, "channels": channels, "low": low, "high": high},
+        "axes": ["z1", "z2"],
+        "leading": 2,
         "start": [float(v) for v in np.clip(z[0], low, high)] if len(z) else [0.0, 0.0],
         "thumbs": thumbs,
         **{name: base64.b64encode(np.ascontiguousarray(array)).decode() for name, array in parts._asdict().items()},
@@ -186,26 +191,17 @@ def _thumbnails(generator, z, images, names, low, high):
     images = np.asarray(reconstruct(generator, jnp.asarray(z)) if images is None else images)
     names = [f"image {i + 1}" for i in range(len(z))] if names is None else names
     return [
-        {"name": name, "z": [round(float(v), 5) for v in np.clip(place, low, high)], "source": _source(image)}
+        {"name": name, "point": [round(float(v), 5) for v in np.clip(place, low, high)], "source": thumbnail(image)}
         for name, place, image in zip(names, z, images, strict=True)
     ]
-
-
-def _source(image):
-    pixels = np.uint8(np.rint(_scaled(image)))
-    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    picture.thumbnail((64, 64))
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _scaled(images):
     return 255 * to_display(images)
 
 
-def _template():
-    return Template((Path(__file__).parent / "explorer_page.html").read_text("utf-8"))
+def _text(name):
+    return (Path(__file__).parent / name).read_text("utf-8")
 
 
 def _check(generator, z, images, names, low, high):

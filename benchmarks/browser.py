@@ -1,4 +1,4 @@
-"""A real JupyterLab in a real browser, for the tests and for the measurements that look at widgets."""
+"""A real JupyterLab or Notebook 7 in a real browser, for the tests and measurements that look at widgets."""
 
 import contextlib
 import json
@@ -17,6 +17,13 @@ SETTINGS = [  # every cell stays in the page while it is out of sight; no questi
     ("notebook-extension", "tracker", {"windowingMode": "none"}),
     ("apputils-extension", "notification", {"fetchNews": "false", "checkForUpdates": False}),
 ]
+DARK = [("apputils-extension", "themes", {"theme": "JupyterLab Dark"})]
+
+# JupyterLab says so in its status bar. Notebook 7 has none: there the kernel's name appears, and its circle.
+KERNEL_IS_READY = """() => document.querySelector('.jp-StatusBar-Widget, #jp-bottom-panel .jp-StatusBar-TextItem')
+  ? document.body.innerText.includes('| Idle')
+  : document.querySelector('.jp-KernelName')?.innerText.includes('Python 3')
+    && document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]') !== null"""
 
 
 def browser_path() -> str | None:
@@ -26,26 +33,27 @@ def browser_path() -> str | None:
 
 
 @contextlib.contextmanager
-def jupyterlab(folder: Path, notebook: nbformat.NotebookNode):
-    """Starts JupyterLab on a notebook in an empty folder; gives the notebook's URL."""
+def jupyterlab(folder: Path, notebook: nbformat.NotebookNode, app: str = "lab", dark: bool = False):
+    """Starts JupyterLab, or Notebook 7 (app="notebook"), on a notebook in an empty folder; gives the notebook's URL."""
     nbformat.write(notebook, folder / "page.ipynb")
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     token = secrets.token_hex(8)
-    for extension, name, value in SETTINGS:
+    for extension, name, value in SETTINGS + DARK * dark:
         settings = folder / "s" / "@jupyterlab" / extension
-        settings.mkdir(parents=True)
+        settings.mkdir(parents=True, exist_ok=True)
         (settings / f"{name}.jupyterlab-settings").write_text(json.dumps(value))
     environment = os.environ | {name: str(folder / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")}
     environment |= {"JUPYTERLAB_SETTINGS_DIR": str(folder / "s"), "JUPYTERLAB_WORKSPACES_DIR": str(folder / "w")}
     options = [f"--port={port}", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}", "--no-browser"]
-    command = [sys.executable, "-m", "jupyterlab", "--allow-root", "--log-level=ERROR", *options]
+    module = {"lab": "jupyterlab", "notebook": "notebook"}[app]
+    command = [sys.executable, "-m", module, "--allow-root", "--log-level=ERROR", *options]
     server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:
         wait_until_it_answers(f"{url}/api/status?token={token}", server)
-        yield f"{url}/lab/tree/page.ipynb?token={token}"
+        yield f"{url}/{'lab/tree' if app == 'lab' else 'notebooks'}/page.ipynb?token={token}"
     finally:
         if server.poll() is None:
             request = urllib.request.Request(f"{url}/api/shutdown?token={token}", method="POST")
@@ -60,19 +68,19 @@ def wait_until_it_answers(url: str, server: subprocess.Popen) -> None:
             return urllib.request.urlopen(url, timeout=30).close()
         except OSError:
             pass
-    raise RuntimeError("JupyterLab did not start")
+    raise RuntimeError("Jupyter did not start")
 
 
 @contextlib.contextmanager
-def browser_page(url: str, height: int, timeout: float = 120):
-    """Opens a URL in Chromium, 1280 pixels wide; gives Playwright's page, which waits `timeout` seconds at most."""
+def browser_page(url: str, height: int, timeout: float = 120, width: int = 1280):
+    """Opens a URL in Chromium; gives Playwright's page, which waits `timeout` seconds at most."""
     from playwright.sync_api import sync_playwright
 
     quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--no-first-run"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path(), args=quiet)
         try:
-            page = browser.new_page(viewport={"width": 1280, "height": height})
+            page = browser.new_page(viewport={"width": width, "height": height})
             page.set_default_timeout(1000 * timeout)
             page.goto(url)
             yield page
@@ -82,6 +90,6 @@ def browser_page(url: str, height: int, timeout: float = 120):
 
 def run_all_cells(page) -> None:
     """Runs the notebook that a page shows, once its kernel is there."""
-    page.get_by_text("| Idle").first.wait_for()
+    page.wait_for_function(KERNEL_IS_READY)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()

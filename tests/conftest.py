@@ -25,7 +25,7 @@ def small_faces():
     return abp.load_lion_tiger(size=16)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def chromium():
     """Where the browser is. Without one its tests are skipped, but in CI they fail."""
     if browser_path() is None:

@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from PIL import Image
 
 import abp_jax as abp
 from abp_jax import explorer_page
 
 READ_IMAGE = """() => {
-  const shown = document.getElementById('image'), copy = document.createElement('canvas');
+  const shown = document.querySelector('.abp-image'), copy = document.createElement('canvas');
   [copy.width, copy.height] = [shown.width, shown.height];
   const context = copy.getContext('2d');
   context.drawImage(shown, 0, 0);
@@ -43,7 +44,7 @@ def page(exported, chromium):
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))
         page.goto(exported[2].path.as_uri())
-        page.wait_for_function("document.getElementById('z1-value').value !== ''")
+        page.locator(".abp-plane").wait_for()
         yield page
         assert complaints == []
         assert all(url.startswith(("file:", "data:", "blob:")) for url in requests)
@@ -57,7 +58,7 @@ def shown(page):
 
 
 def where(page):
-    return np.array(page.evaluate("z"))
+    return np.array(page.evaluate("view.point"))
 
 
 def wait_for_frame(page):
@@ -97,7 +98,7 @@ def test_the_committed_page_is_made_from_the_shipped_generator(exported):
     places = np.random.default_rng(1).uniform(-2.5, 2.5, (100, 2))
     difference = explorer_page.evaluate(committed, places, -2.5, 2.5) - explorer_page.evaluate(fresh, places, -2.5, 2.5)
     assert np.sqrt(np.mean(difference**2)) < 0.5
-    assert text.split('<script>\n"use strict"')[1] == exported[2].path.read_text().split('<script>\n"use strict"')[1]
+    assert text.split('"use strict"')[1] == exported[2].path.read_text("utf-8").split('"use strict"')[1]
 
 
 def parts_of(data):
@@ -113,7 +114,7 @@ def test_starts_at_the_first_z_and_follows_a_drag_to_the_generator_s_image(page,
     generator, z, report = exported
     np.testing.assert_allclose(where(page), z[0], atol=1e-4)
     assert root_mean_square(page, generator) < 3 * report.error
-    box = page.locator("#plane").bounding_box()
+    box = page.locator(".abp-plane").bounding_box()
     at = lambda x, y: (box["x"] + x * box["width"], box["y"] + y * box["height"])
     page.mouse.move(*at(0.1, 0.93))
     page.mouse.down()
@@ -123,14 +124,14 @@ def test_starts_at_the_first_z_and_follows_a_drag_to_the_generator_s_image(page,
     wait_for_frame(page)
     np.testing.assert_allclose(where(page), [-2.5 + 5 * 0.65, 2.5 - 5 * 0.88], atol=0.03)
     assert root_mean_square(page, generator) < 3 * report.error
-    assert page.locator("#z1-value").inner_text() == f"{where(page)[0]:.2f}"
+    assert page.locator(".abp-value").first.inner_text() == f"{where(page)[0]:.2f}".replace("-", "−")
 
 
 def test_the_browser_computes_what_was_measured(page, exported):
     """`evaluate` is the arithmetic of the page, so the error that it measured is that of the page."""
     parts = parts_of(page.evaluate("data"))
     for z in ([0.31, -1.17], [-2.5, 2.5], [2.5, -0.01], [2.49, 2.49]):
-        page.evaluate("([a, b]) => move(a, b)", z)
+        page.evaluate("z => { view.place(z); draw(); }", z)
         wait_for_frame(page)
         expected = explorer_page.evaluate(parts, np.array([z]), -2.5, 2.5)[0]
         np.testing.assert_allclose(shown(page).ravel(), expected, atol=1)
@@ -138,42 +139,62 @@ def test_the_browser_computes_what_was_measured(page, exported):
 
 def test_keys_thumbnails_and_the_path(page, exported):
     _, z, _ = exported
-    page.locator("#plane").focus()
+    page.locator(".abp-plane").focus()
     for key in ("ArrowLeft", "ArrowLeft", "ArrowUp", "Shift+ArrowDown"):
         page.keyboard.press(key)
     wait_for_frame(page)
     np.testing.assert_allclose(where(page), z[0] + np.array([-0.1, 0.05 - 0.25]), atol=1e-4)
-    assert page.locator("#play").is_disabled()
+    assert page.get_by_title("Play the straight path").is_disabled()
     page.get_by_role("button", name="Go to image 2", exact=True).click()
     wait_for_frame(page)
     np.testing.assert_allclose(where(page), z[1], atol=1e-4)
     page.get_by_role("button", name="Go to image 6").press("Enter")
     wait_for_frame(page)
     np.testing.assert_allclose(where(page), z[5], atol=1e-4)
-    page.locator("#path").fill("0.25")
+    page.locator(".abp-path input").fill("0.25")
     wait_for_frame(page)
     np.testing.assert_allclose(where(page), 0.75 * z[1] + 0.25 * z[5], atol=1e-4)
-    page.locator("#play").click()
-    page.wait_for_function("document.getElementById('play').textContent === 'Play the path'")
+    page.get_by_title("Play the straight path").click()
+    page.wait_for_function("!view.playing")
     np.testing.assert_allclose(where(page), z[5], atol=1e-4)
 
 
 def test_buttons(page, exported, tmp_path):
     _, z, _ = exported
-    page.locator("#random").click()
+    page.get_by_text("Random z").click()
     wait_for_frame(page)
     assert np.abs(where(page) - z[0]).max() > 1e-3
-    page.locator("#copy").click()
-    page.wait_for_function("document.getElementById('copy').textContent.startsWith('Copied')")
+    page.get_by_text("Copy z").click()
+    page.get_by_text("Copied z").wait_for()
     np.testing.assert_allclose(page.evaluate("navigator.clipboard.readText().then(JSON.parse)"), where(page), atol=1e-4)
     with page.expect_download() as download:
-        page.locator("#save").click()
+        page.get_by_text("Save image").click()
     download.value.save_as(tmp_path / "image.png")
-    saved = explorer_page.Image.open(tmp_path / "image.png").convert("RGB")
+    saved = Image.open(tmp_path / "image.png").convert("RGB")
     np.testing.assert_array_equal(np.asarray(saved), shown(page))
-    page.locator("#reset").click()
+    page.get_by_text("Reset").click()
     wait_for_frame(page)
     np.testing.assert_allclose(where(page), z[0], atol=1e-4)
+
+
+def test_on_a_phone(exported, chromium):
+    """400 pixels wide, dark, by touch: nothing sticks out, a tap moves the ring, and the plane does not scroll."""
+    generator, _, report = exported
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        phone = dict(viewport={"width": 400, "height": 800}, has_touch=True, is_mobile=True, color_scheme="dark")
+        page = browser.new_context(offline=True, **phone).new_page()
+        page.goto(report.path.as_uri())
+        box = page.locator(".abp-plane").bounding_box()
+        page.touchscreen.tap(box["x"] + 0.9 * box["width"], box["y"] + 0.95 * box["height"])
+        wait_for_frame(page)
+        np.testing.assert_allclose(where(page), [2.0, -2.25], atol=0.03)
+        assert root_mean_square(page, generator) < 3 * report.error
+        assert page.evaluate("document.documentElement.scrollWidth") == 400
+        assert page.locator(".abp-explorer").get_attribute("data-theme") == "dark"
+        assert page.evaluate("getComputedStyle(document.querySelector('.abp-plane')).touchAction") == "none"
+        browser.close()
 
 
 def test_a_title_cannot_break_the_page(tmp_path):

@@ -1,0 +1,180 @@
+"""The latent explorer in a notebook: a plane, sliders, thumbnails and a live image, in one widget (anywidget)."""
+
+import io
+from collections.abc import Sequence
+from functools import wraps
+from pathlib import Path
+
+import anywidget
+import jax
+import jax.numpy as jnp
+import numpy as np
+import traitlets
+from flax import nnx
+
+from abp_jax import explorer_plane
+from abp_jax.data import load_image
+from abp_jax.explorer_plane import Point, PosteriorMaps, Search, backdrop_of, pixels, thumbnail
+from abp_jax.generators import reconstruct
+from abp_jax.widgets import WITHOUT_WIDGETS
+
+FOLDER = Path(__file__).parent
+LEADING = 4  # sliders that are not folded away
+
+
+def shows_errors(method):
+    """An exception in a callback would be lost in a log that nobody reads: the widget shows it instead."""
+
+    @wraps(method)
+    def guarded(self, *args):
+        try:
+            method(self, *args)
+        except Exception as error:
+            self._status, self._failure = "", f"{type(error).__name__}: {error}"
+
+    return guarded
+
+
+class LatentExplorer(anywidget.AnyWidget):
+    """The latent space under your hand: drag on the plane or move a slider, and the image f(z; W) follows.
+
+    A click on a thumbnail goes there; a second one makes a path, to be played or scrubbed along. "Posterior" shows how
+    sure z is: lines of equal log p(Y, z) on the plane, and p(z | Y) of the chosen image under a lens. "Your picture",
+    or a picture dropped on the explorer, is cropped and resized as by `load_image`; chains look for its z from the
+    prior, and their trails show on the plane. What goes wrong is said under the buttons.
+
+    With more than two latent numbers the coordinates are the directions of the inferred z in which the images differ
+    most; with one, a slider is all there is.
+
+    Args:
+      generator: an image generator.
+      z: inferred latents (n, d), or one (d,). The explorer starts at the first; without any, at 0.
+      images: (n, h, w, c) in [-1, 1], one for each z, for thumbnails and posteriors; by default what the generator
+        draws at z.
+      names: of the images, by default "image 1", "image 2", ...
+      low, high: range of the coordinates.
+      sigma: standard deviation of the noise e, for posteriors and chains.
+      key: of the chains, by default `jax.random.key(0)`.
+
+    Attributes:
+      z: where the hand stands, d numbers (a tuple); set it, from any vector, to move there.
+      posterior_of: index of the image whose posterior is shown, or -1. Your own pictures follow the n images.
+
+    Raises:
+      ValueError: the generator does not give images, or arguments don't fit together.
+    """
+
+    _esm = "".join((FOLDER / name).read_text("utf-8") for name in ("explorer_view.js", "explorer_widget.js"))
+    _css = (FOLDER / "explorer_view.css").read_text("utf-8")
+    z = Point().tag(sync=True)
+    posterior_of = traitlets.Int(-1).tag(sync=True)
+    _config = traitlets.Dict().tag(sync=True)
+    _backdrop = traitlets.Bytes().tag(sync=True)
+    _frame = traitlets.Bytes().tag(sync=True)
+    _posterior = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
+    _own = traitlets.List().tag(sync=True)
+    _status = traitlets.Unicode().tag(sync=True)
+    _failure = traitlets.Unicode().tag(sync=True)
+
+    def __init__(
+        self,
+        generator: nnx.Module,
+        z: jax.Array | None = None,
+        *,
+        images: jax.Array | None = None,
+        names: Sequence[str] | None = None,
+        low: float = -2.5,
+        high: float = 2.5,
+        sigma: float = 0.3,
+        key: jax.Array | None = None,
+    ):
+        self.generator = generator
+        places, images, names = explorer_plane.check_arguments(generator, z, images, names, low, high)
+        self.plane = plane = explorer_plane.plane_of(generator, places)
+        self._examples = list(zip(names, images, places, strict=True))
+        self._maps = PosteriorMaps(generator, plane, sigma, low, high)
+        self._search = Search(generator, sigma, jax.random.key(0) if key is None else key)
+        start = tuple(map(float, places[0] if len(places) else plane.origin))
+        first = self.render(start)
+        height, width, channels = first.shape
+        config = {
+            "axes": plane.names,
+            **{"low": low, "high": high, "leading": LEADING, "start": start},
+            **{"height": height, "width": width, "channels": channels, "upload": height == width},
+            "origin": plane.origin.tolist(),
+            "directions": plane.directions.tolist(),
+            "thumbs": [self._thumb(*example) for example in self._examples],
+        }
+        backdrop = backdrop_of(generator, plane, low, high) if generator.latent_dim > 1 else b""
+        super().__init__(z=start, _config=config, _backdrop=backdrop, _frame=pixels(first).tobytes())
+        self.observe(self._draw, names="z")
+        self.observe(self._draw_posterior, names="posterior_of")
+        self.on_msg(self._hear)
+
+    @property
+    def shown(self) -> np.ndarray:
+        """The image on the screen, from 0 to 255: (h, w, c), uint8."""
+        shape = [self._config[name] for name in ("height", "width", "channels")]
+        return np.frombuffer(self._frame, np.uint8).reshape(shape)
+
+    def render(self, z: Sequence[float]) -> np.ndarray:
+        """Returns f(z; W) for one z of shape (d,): (h, w, c)."""
+        return np.asarray(reconstruct(self.generator, jnp.asarray(z, jnp.float32)[None])[0])
+
+    def _repr_mimebundle_(self, **options):
+        bundle = super()._repr_mimebundle_(**options)
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        data["text/plain"] = WITHOUT_WIDGETS.format("latent explorer")
+        return bundle
+
+    @shows_errors
+    def _draw(self, _):
+        self._frame = pixels(self.render(self.z)).tobytes()
+        self._failure = ""
+
+    @shows_errors
+    def _draw_posterior(self, change):
+        if change["new"] < 0:
+            self._posterior, self._status = None, ""
+            return
+        name, image, z = self._examples[change["new"]]
+        self._status = f"The posterior of {name} is computed …"
+        self._posterior = self._maps.draw(image, z)
+        self._status = f"{name}. {self._posterior['text']}"
+
+    @shows_errors
+    def _hear(self, _, content, buffers):
+        if content.get("kind") == "picture":
+            self._look_for(str(content["name"]), bytes(buffers[0]))
+
+    def _look_for(self, name, data):
+        """Runs the chains for a picture of one's own, and shows their trails as they grow."""
+        height, _, channels = self._examples[0][1].shape if self._examples else self.render(self.z).shape
+        image = load_image(NamedBytes(name, data), height)
+        image = image if channels == 3 else image @ np.float32([[0.299], [0.587], [0.114]])
+        self._status = f"Chains from the prior look for {name} …"
+        for t, (z, best) in enumerate(self._search.run(image)):
+            trails = [[p] for p in np.round(self.plane.to_points(z)[:, :2], 4).tolist()]
+            self.send({"kind": "trails", "first": t == 0, "trails": trails, "best": best})
+            if t:
+                self.z = z[best]
+        error = np.mean((image - self.render(self.z)) ** 2)
+        self._examples.append((name, image, np.asarray(self.z, np.float32)))
+        self._own = [*self._own, self._thumb(*self._examples[-1])]
+        known = [np.mean((y - self.render(z)) ** 2) for _, y, z in self._examples[: -len(self._own)][:50]]
+        usual = f" The {len(known)} images on the plane have {np.mean(known):.3f}." if known else ""
+        self._status = f"{name}: mean squared error {error:.3f} at the z that explains it best.{usual}"
+
+    def _thumb(self, name, image, z):
+        return {"name": name, "source": thumbnail(image), "point": self.plane.to_points(z).tolist()}
+
+
+class NamedBytes(io.BytesIO):
+    """A file in memory which messages call by its name."""
+
+    def __init__(self, name: str, data: bytes):
+        super().__init__(data)
+        self.name = name
+
+    def __repr__(self):
+        return self.name
