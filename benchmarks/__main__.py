@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import chains, exercise, growth, machine, monitor, precision, target
+from benchmarks import chains, exercise, explorer, growth, machine, monitor, precision, target
 from benchmarks.contestants import Contestants, Settings, environment, say
 from benchmarks.report import ORDER, Results
 from benchmarks.workers import pause
@@ -31,10 +31,13 @@ ALONE = {
     "devices": growth.devices,
     "pass": growth.one_pass,
     "chains": chains.chains,
+    "explorer": explorer.explorer,
     "monitor": monitor.monitor,
 }
-USUAL = [name for name in ORDER if name not in ("search", "run", "pass", "chains", "monitor")]
-USUAL_ON_A_GPU = [name for name in ORDER if name not in ("search", "images", "pixels", "latents", "devices", "chains")]
+USUAL = [name for name in ORDER if name not in ("search", "run", "pass", "chains", "monitor", "explorer")]
+USUAL_ON_A_GPU = [
+    name for name in ORDER if name not in ("search", "images", "pixels", "latents", "devices", "chains", "explorer")
+]
 NO_GPU = "make bench GPU=1 needs a GPU that jax can use, but jax computes on: {}. Install '.[cuda13]' or '.[cuda12]'."
 
 

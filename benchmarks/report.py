@@ -21,7 +21,7 @@ ratios the quartiles (of fewer than four rounds the smallest and the largest).
 PARTS = {"cpu": "CPU", "gpu": "GPU"}
 ORDER = (
     *("iteration", "forward", "gradient", "learning", "slider", "slider32", "target", "search", "run", "bfloat16"),
-    *("images", "pixels", "latents", "devices", "pass", "chains", "monitor"),
+    *("images", "pixels", "latents", "devices", "pass", "chains", "monitor", "explorer"),
 )
 
 
