@@ -1,6 +1,8 @@
 """The latent explorer in a notebook: a plane, sliders, thumbnails and a live image, in one widget (anywidget)."""
 
+import base64
 import io
+import threading
 from collections.abc import Sequence
 from functools import wraps
 from pathlib import Path
@@ -14,7 +16,17 @@ from flax import nnx
 
 from abp_jax import explorer_plane
 from abp_jax.data import load_image
-from abp_jax.explorer_plane import Point, PosteriorMaps, Search, backdrop_of, pixels, thumbnail
+from abp_jax.explorer_plane import (
+    MOST_MARKERS,
+    MOST_THUMBNAILS,
+    Point,
+    PosteriorMaps,
+    Search,
+    backdrop_of,
+    evenly_spaced,
+    pixels,
+    thumbnail,
+)
 from abp_jax.generators import reconstruct
 from abp_jax.widgets import WITHOUT_WIDGETS
 
@@ -28,6 +40,7 @@ def shows_errors(method):
     @wraps(method)
     def guarded(self, *args):
         try:
+            self._failure = ""
             method(self, *args)
         except Exception as error:
             self._status, self._failure = "", f"{type(error).__name__}: {error}"
@@ -40,11 +53,11 @@ class LatentExplorer(anywidget.AnyWidget):
 
     A click on a thumbnail goes there; a second one makes a path, to be played or scrubbed along. "Posterior" shows how
     sure z is: lines of equal log p(Y, z) on the plane, and p(z | Y) of the chosen image under a lens. "Your picture",
-    or a picture dropped on the explorer, is cropped and resized as by `load_image`; chains look for its z from the
-    prior, and their trails show on the plane. What goes wrong is said under the buttons.
+    or a picture dropped on the explorer, is made small and cropped to a square; chains look for its z from the prior,
+    and their trails show on the plane. What goes wrong is said under the buttons.
 
     With more than two latent numbers the coordinates are the directions of the inferred z in which the images differ
-    most; with one, a slider is all there is.
+    most; with one, a slider is all there is. Behind the plane lies the cut through the mean of z.
 
     Args:
       generator: an image generator.
@@ -73,6 +86,7 @@ class LatentExplorer(anywidget.AnyWidget):
     _frame = traitlets.Bytes().tag(sync=True)
     _posterior = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
     _own = traitlets.List().tag(sync=True)
+    _busy = traitlets.Bool(False).tag(sync=True)
     _status = traitlets.Unicode().tag(sync=True)
     _failure = traitlets.Unicode().tag(sync=True)
 
@@ -88,7 +102,7 @@ class LatentExplorer(anywidget.AnyWidget):
         sigma: float = 0.3,
         key: jax.Array | None = None,
     ):
-        self.generator = generator
+        self.generator, self._lock, self._given = generator, threading.RLock(), images is not None
         places, images, names = explorer_plane.check_arguments(generator, z, images, names, low, high)
         self.plane = plane = explorer_plane.plane_of(generator, places)
         self._examples = list(zip(names, images, places, strict=True))
@@ -103,7 +117,7 @@ class LatentExplorer(anywidget.AnyWidget):
             **{"height": height, "width": width, "channels": channels, "upload": height == width},
             "origin": plane.origin.tolist(),
             "directions": plane.directions.tolist(),
-            "thumbs": [self._thumb(*example) for example in self._examples],
+            "thumbs": [self._thumb(i) for i in evenly_spaced(len(places), MOST_MARKERS)],
         }
         backdrop = backdrop_of(generator, plane, low, high) if generator.latent_dim > 1 else b""
         super().__init__(z=start, _config=config, _backdrop=backdrop, _frame=pixels(first).tobytes())
@@ -127,10 +141,20 @@ class LatentExplorer(anywidget.AnyWidget):
         data["text/plain"] = WITHOUT_WIDGETS.format("latent explorer")
         return bundle
 
+    @traitlets.validate("posterior_of")
+    def _check_posterior_of(self, proposal):
+        if proposal["value"] >= len(self._examples):
+            raise traitlets.TraitError(
+                f"posterior_of is the index of one of {len(self._examples)} images, or -1; got {proposal['value']}."
+            )
+        if proposal["value"] >= 0 and self.generator.latent_dim < 2:
+            raise traitlets.TraitError("posterior_of needs a plane: a generator with two or more latent numbers.")
+        return max(-1, proposal["value"])
+
     @shows_errors
     def _draw(self, _):
-        self._frame = pixels(self.render(self.z)).tobytes()
-        self._failure = ""
+        with self._lock:  # a cell and a widget's message may come in two threads
+            self._frame = pixels(self.render(self.z)).tobytes()
 
     @shows_errors
     def _draw_posterior(self, change):
@@ -138,35 +162,57 @@ class LatentExplorer(anywidget.AnyWidget):
             self._posterior, self._status = None, ""
             return
         name, image, z = self._examples[change["new"]]
-        self._status = f"The posterior of {name} is computed …"
+        if not self._given and change["new"] < len(self._examples) - len(self._own):
+            name = f"What the generator draws at the z of {name}"
+        self._status = f"{name}: the posterior is computed …"
         self._posterior = self._maps.draw(image, z)
         self._status = f"{name}. {self._posterior['text']}"
 
     @shows_errors
     def _hear(self, _, content, buffers):
-        if content.get("kind") == "picture":
-            self._look_for(str(content["name"]), bytes(buffers[0]))
+        if content.get("kind") != "picture":
+            return
+        self._busy, self._status = True, f"{content['name']} is read …"
+        try:
+            self._look_for(str(content["name"]), base64.b64decode(content["data"]))
+        finally:
+            self._busy = False
 
     def _look_for(self, name, data):
         """Runs the chains for a picture of one's own, and shows their trails as they grow."""
-        height, _, channels = self._examples[0][1].shape if self._examples else self.render(self.z).shape
-        image = load_image(NamedBytes(name, data), height)
-        image = image if channels == 3 else image @ np.float32([[0.299], [0.587], [0.114]])
+        try:
+            image = load_image(NamedBytes(name, data), self._config["height"])
+        except ValueError as error:
+            reason = str(error).split(". It may be")[0]
+            raise ValueError(f"{reason}. Choose another file, a JPEG or a PNG for instance.") from None
+        image = image if self._config["channels"] == 3 else image @ np.float32([[0.299], [0.587], [0.114]])
+        given = len(self._examples) - len(self._own)
         self._status = f"Chains from the prior look for {name} …"
+        places = 0.0
         for t, (z, best) in enumerate(self._search.run(image)):
-            trails = [[p] for p in np.round(self.plane.to_points(z)[:, :2], 4).tolist()]
+            places = np.where(np.isfinite(z), z, places)  # a chain that diverges stays where it was
+            trails = [[p] for p in np.round(self.plane.to_points(places)[:, :2], 4).tolist()]
             self.send({"kind": "trails", "first": t == 0, "trails": trails, "best": best})
             if t:
-                self.z = z[best]
-        error = np.mean((image - self.render(self.z)) ** 2)
-        self._examples.append((name, image, np.asarray(self.z, np.float32)))
-        self._own = [*self._own, self._thumb(*self._examples[-1])]
-        known = [np.mean((y - self.render(z)) ** 2) for _, y, z in self._examples[: -len(self._own)][:50]]
-        usual = f" The {len(known)} images on the plane have {np.mean(known):.3f}." if known else ""
-        self._status = f"{name}: mean squared error {error:.3f} at the z that explains it best.{usual}"
+                self.z = places[best]
+        found = self._maps.mode(image, places[best])
+        self.z = found
+        self._examples.append((name, image, np.asarray(found, np.float32)))
+        self._own = [*self._own, self._thumb(len(self._examples) - 1)]
+        self._status = f"{name}: mean squared error {self._error_at(image, found):.3f} at the z that explains it best."
+        if self._given and given:
+            known = np.mean([self._error_at(y, z) for _, y, z in self._examples[: min(given, 50)]])
+            which = f"The {given} images on the plane have" if given <= 50 else f"50 of the {given} images have"
+            self._status += f" {which} {known:.3f}."
 
-    def _thumb(self, name, image, z):
-        return {"name": name, "source": thumbnail(image), "point": self.plane.to_points(z).tolist()}
+    def _error_at(self, image, z):
+        return float(np.mean((image - self.render(z)) ** 2))
+
+    def _thumb(self, index):
+        name, image, z = self._examples[index]
+        own = len(self._examples) > len(self._config.get("thumbs", self._examples))
+        source = thumbnail(image) if own or len(self._examples) <= MOST_THUMBNAILS else ""
+        return {"name": name, "source": source, "point": self.plane.to_points(z).tolist(), "index": int(index)}
 
 
 class NamedBytes(io.BytesIO):

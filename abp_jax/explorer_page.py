@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from abp_jax.explorer_plane import thumbnail
+from abp_jax.explorer_plane import MOST_MARKERS, MOST_THUMBNAILS, evenly_spaced, thumbnail
 from abp_jax.generators import latent_grid, reconstruct
 from abp_jax.plots import to_display
 
@@ -190,8 +190,11 @@ def _thumbnails(generator, z, images, names, low, high):
         return []
     images = np.asarray(reconstruct(generator, jnp.asarray(z)) if images is None else images)
     names = [f"image {i + 1}" for i in range(len(z))] if names is None else names
+    shown = evenly_spaced(len(z), MOST_MARKERS)
+    source = lambda image: thumbnail(image) if len(shown) <= MOST_THUMBNAILS else ""
+    names, z, images = ([values[i] for i in shown] for values in (names, z, images))
     return [
-        {"name": name, "point": [round(float(v), 5) for v in np.clip(place, low, high)], "source": thumbnail(image)}
+        {"name": name, "point": [round(float(v), 5) for v in np.clip(place, low, high)], "source": source(image)}
         for name, place, image in zip(names, z, images, strict=True)
     ]
 

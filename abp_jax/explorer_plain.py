@@ -63,7 +63,7 @@ class PlainLatentExplorer(ipywidgets.HBox):
             self.choice = ipywidgets.Dropdown(
                 options=[("", -1), *zip(names, range(len(names)), strict=True)], description="go to"
             )
-            self.choice.observe(lambda change: change["new"] >= 0 and self._go(places[change["new"]]), names="value")
+            self.choice.observe(lambda change: self._choose(places, change["new"]), names="value")
             controls.append(self.choice)
         self.random, self.reset = (ipywidgets.Button(description=text) for text in ("Random z", "Reset"))
         generator_of_places = np.random.default_rng()
@@ -100,13 +100,19 @@ class PlainLatentExplorer(ipywidgets.HBox):
         data["text/plain"] = WITHOUT_WIDGETS.format("latent explorer")
         return bundle
 
-    def _read(self, _):
-        if not self._moving:
-            self.z = self.plane.to_z([slider.value for slider in self.sliders])
+    def _read(self, change):
+        if not self._moving:  # the other coordinates stay, which may lie outside of their sliders
+            points = self.plane.to_points(self.z)
+            points[self.sliders.index(change["owner"])] = change["new"]
+            self.z = self.plane.to_z(points)
 
     def _go(self, z):
-        points = np.clip(self.plane.to_points(z), self.low, self.high)
-        self.z = self.plane.to_z(points)
+        self.z = z
+
+    def _choose(self, places, index):
+        if index >= 0:
+            self._go(places[index])
+            self.choice.value = -1  # so that the same one can be chosen again
 
     _moving = False
 
@@ -115,7 +121,9 @@ class PlainLatentExplorer(ipywidgets.HBox):
         self._moving = True  # the sliders follow z now, and not z the sliders
         try:
             for slider, value in zip(self.sliders, points, strict=True):
-                slider.value = float(np.clip(value, self.low, self.high))
+                value = float(np.clip(value, self.low, self.high))
+                if abs(value - slider.value) > 1e-9:  # the slider under the hand is left alone
+                    slider.value = value
             image = self.render(self.z)
             self.image.value, self._shown = png(image), explorer_plane.pixels(image)
             self._marker.value = self._dot(points, "abp-ring-plain")

@@ -20,6 +20,7 @@ from abp_jax.inference import check_chain
 from abp_jax.plots import tile, to_display
 
 CELLS = 16  # images along a side of the backdrop
+MOST_THUMBNAILS, MOST_MARKERS = 60, 500  # beyond the first they are dots
 MAP_POINTS = 31  # along a side of the plane, for the lines of equal log p(y, z)
 LENS_POINTS = 29  # along a side of the lens
 LENS_WIDTHS = 3.4  # standard deviations from its centre to its edge
@@ -59,7 +60,7 @@ class Plane(NamedTuple):
     def to_z(self, points: np.ndarray) -> np.ndarray:
         """From (..., d), or the leading two coordinates (..., 2), to z (..., d)."""
         points = np.asarray(points, np.float64)
-        return (self.origin + points @ self.directions[: points.shape[-1]]).astype(np.float32)
+        return self.origin + points @ self.directions[: points.shape[-1]]
 
     def to_points(self, z: np.ndarray) -> np.ndarray:
         """From z (..., d) to (..., d)."""
@@ -122,6 +123,11 @@ def check_arguments(generator: nnx.Module, z, images, names, low: float, high: f
     return places, np.asarray(images, np.float32), names
 
 
+def evenly_spaced(num: int, most: int) -> list[int]:
+    """Returns all of 0, ..., num - 1, or `most` of them with the first and the last."""
+    return np.linspace(0, num - 1, min(num, most)).round().astype(int).tolist()
+
+
 def pixels(image: np.ndarray) -> np.ndarray:
     """Returns an image with values in [-1, 1] as uint8, from 0 to 255."""
     return np.uint8(np.rint(255 * to_display(image)))
@@ -142,7 +148,7 @@ def backdrop_of(generator: nnx.Module, plane: Plane, low: float, high: float) ->
     half = (high - low) / CELLS / 2
     axis = np.linspace(low + half, high - half, CELLS)
     points = np.stack(np.meshgrid(axis, axis[::-1]), axis=-1).reshape(-1, 2)
-    atlas = tile(reconstruct(generator, jnp.asarray(plane.to_z(points))), CELLS, gap=0)
+    atlas = tile(reconstruct(generator, jnp.asarray(plane.to_z(points), jnp.float32)), CELLS, gap=0)
     atlas = Image.fromarray(np.uint8(np.rint(255 * atlas))).resize((30 * CELLS, 30 * CELLS), Image.Resampling.BOX)
     buffer = io.BytesIO()
     atlas.save(buffer, "JPEG", quality=85)
@@ -172,22 +178,23 @@ class PosteriorMaps:
     def draw(self, y: np.ndarray, z: np.ndarray) -> dict:
         """Returns what explorer_view.js shows, for an image y (h, w, c) and a place z (d,) to look for the mode from.
 
-        The lens is a cut through the mode, along the plane.
+        With more than two latents both the lens and the lines show a cut through the mode, along the plane.
         """
         y, axes = jnp.asarray(y), self.plane.directions[:2]
-        mode = np.asarray(self._mode(self.params, jnp.asarray(z, jnp.float32), y), np.float64)
+        mode = self.mode(y, z)
         precision = np.asarray(self._precision(self.params, jnp.asarray(mode, jnp.float32), y), np.float64)
         widths = np.sqrt(np.diag(np.linalg.inv(axes @ precision @ axes.T)))
         half = LENS_WIDTHS * widths.max()
         unit = np.linspace(-1, 1, LENS_POINTS)
         near = self._values(mode + half * _grid(unit) @ axes, y)
-        over = self._values(self.plane.to_z(_grid(self.axis)), y)
         place, span = self.plane.to_points(mode)[:2], self.axis[-1] - self.axis[0]
+        over = self._values(mode + (_grid(self.axis) - place) @ axes, y)
         root = np.sqrt(np.maximum(0, 2 * (max(near.max(), over.max()) - over)))  # straight where p is normal
         spacing = (root.max() - root.min()) / 9
         levels = root.min() + spacing * np.arange(0.5, 9)
         sd = " and ".join(f"{w:.2g}" for w in widths)
         names = " and ".join(self.plane.names[:2])
+        cut = "" if len(mode) == 2 else f", the other {len(mode) - 2} held at the mode"
         return {
             "contours": _lines(*_finer(self.axis, root), levels),
             "lens": {
@@ -196,9 +203,13 @@ class PosteriorMaps:
                 "at": place.tolist(),
                 "text": f"posterior × {span / (2 * half):.2g}",
             },
-            "text": f"The lens: p(z | Y) at 1, 2 and 3 standard deviations, {sd} along {names}. The lines on the plane "
-            f"join equal log p(Y, z); its lowest place lies {root.max() ** 2 / 2:,.0f} nats below the peak.",
+            "text": f"The lens: p(z | Y) at 1, 2 and 3 standard deviations, {sd} along {names}{cut}. The lines on the "
+            f"plane join equal log p(Y, z); its lowest place lies {root.max() ** 2 / 2:,.0f} nats below the peak.",
         }
+
+    def mode(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Climbs from z (d,) to a mode of p(z | y), (d,): see `evidence.find_mode`."""
+        return np.asarray(self._mode(self.params, jnp.asarray(z, jnp.float32), jnp.asarray(y)), np.float64)
 
     def _values(self, z, y):
         return np.asarray(self._log_joint(self.params, jnp.asarray(z, jnp.float32), y)).reshape(
@@ -214,9 +225,7 @@ def _grid(axis):
 def _finer(axis, values, times=4):
     """Points in between, by cubic interpolation, so that lines are smooth."""
     num = times * len(axis)
-    places = ((np.arange(num) + 0.5) / times - 0.5) / (
-        len(axis) - 1
-    )  # from 0 to 1 along the axis
+    places = ((np.arange(num) + 0.5) / times - 0.5) / (len(axis) - 1)  # from 0 to 1 along the axis
     inside = (places >= 0) & (places <= 1)
     values = np.asarray(jax.image.resize(values, (num, num), "cubic"))[inside][:, inside]
     return axis[0] + places[inside] * (axis[-1] - axis[0]), values

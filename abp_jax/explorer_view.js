@@ -3,8 +3,9 @@
 // both use it.
 //
 // options: axes, the names of the coordinates; low, high, their range; start, a point (a list of numbers, one for each
-// axis); thumbs, [{name, source, point}]; width, height, channels of the image; leading, how many sliders are not folded
-// away; moved(point). Where they can be had: random(), a point; toZ(point), its z; posterior(index or -1), to be asked for.
+// axis); thumbs, [{name, source, point, index}]; width, height, channels of the image; leading, how many sliders are not
+// folded away; moved(point). Where they can be had: random(), a point; toZ(point), its z; posterior(index or -1), to be
+// asked for; busy(), whether the hand has to wait.
 function explorerView(root, options) {
   const { axes, low, high, thumbs, width, height, channels } = options;
   const span = high - low, flat = axes.length > 1, listeners = new AbortController(), { signal } = listeners;
@@ -65,13 +66,13 @@ function explorerView(root, options) {
     const row = make("label", "abp-row", i < options.leading ? controls : folded);
     make("span", "abp-name widget-label", row).textContent = name;
     const slider = make("input", "abp-slider", row, { type: "range", min: low, max: high, step: "any", "aria-label": name });
-    const value = make("output", "abp-value", row);
+    const value = make("span", "abp-value", row, { "aria-hidden": "true" });
     on(slider, "input", () => go(point.map((v, k) => (k === i ? Number(slider.value) : v))));
     on(slider, "keydown", event => {
       const sign = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
-      if (!sign) return;
+      if (!sign || event.altKey || event.ctrlKey || event.metaKey) return;
       event.preventDefault();
-      go(point.map((v, k) => (k === i ? v + (event.shiftKey ? 0.25 : 0.05) * sign : v)));
+      go(point.map((v, k) => (k === i ? clamp(v + (event.shiftKey ? 0.25 : 0.05) * sign) : v)));
     });
     return { slider, value };
   });
@@ -87,55 +88,60 @@ function explorerView(root, options) {
   const reset = button("Reset", buttons, "Back to where the explorer began");
   const copy = button("Copy z", buttons, "Copy z to the clipboard"), save = button("Save image", buttons, "Save as PNG");
   let box = null;
-  if (options.posterior && flat && thumbs.length) {
+  if (options.posterior && flat) {
     const label = make("label", "abp-button abp-box", buttons, { title: "How sure is z of the chosen image?" });
     box = make("input", "", label, { type: "checkbox" });
     label.append("Posterior");
+    label.hidden = !thumbs.length;
   }
   const status = make("div", "abp-status", root, { role: "status" });
   const failure = make("div", "abp-failure", root, { role: "alert", hidden: "" });
 
   // ---- the hand
-  const clamp = values => values.map(v => Math.min(high, Math.max(low, v)));
+  // only the coordinate that the hand moves is kept between low and high: an inferred z may lie outside
+  const clamp = v => Math.min(high, Math.max(low, v));
   function go(next) { stop(); move(next); }
   function move(next) {
-    point = clamp(next);
+    if (options.busy?.()) return;
+    point = [...next];
     show();
     options.moved(point);
   }
   function show() {
     ring.style.left = percent(point[0]) + "%";
     ring.style.top = 100 - percent(point[1] ?? 0) + "%";
-    ring.setAttribute("aria-valuenow", point[0].toFixed(2));
+    ring.setAttribute("aria-valuenow", clamp(point[0]).toFixed(2));
     ring.setAttribute("aria-valuetext", axes.slice(0, 2).map((name, i) => `${name} ${point[i].toFixed(2)}`).join(", "));
     sliders.forEach(({ slider, value }, i) => {
       slider.value = point[i];
+      slider.setAttribute("aria-valuetext", point[i].toFixed(2));
       value.textContent = point[i].toFixed(2).replace("-", "−");
     });
     point.slice(0, 2).forEach((v, i) => { plane.dataset["z" + (i + 1)] = v; });
   }
   function follow(event) {
     const frame = plane.getBoundingClientRect();
-    const place = [low + span * (event.clientX - frame.left) / frame.width, high - span * (event.clientY - frame.top) / frame.height];
-    go([...place, ...point.slice(2)]);
+    const across = (event.clientX - frame.left) / frame.width, down = (event.clientY - frame.top) / frame.height;
+    go([clamp(low + span * across), clamp(high - span * down), ...point.slice(2)]);
   }
-  let dragging = false;
+  let dragging = null;  // the pointer that does
   on(plane, "pointerdown", event => {
-    if (event.button || event.target.closest(".abp-thumb")) return;
-    dragging = true;
+    if (event.button || dragging !== null || event.target.closest(".abp-thumb")) return;
+    dragging = event.pointerId;
     plane.setPointerCapture(event.pointerId);
     ring.focus({ preventScroll: true });
     follow(event);
     event.preventDefault();
   });
-  on(plane, "pointermove", event => dragging && follow(event));
-  for (const name of ["pointerup", "pointercancel"]) on(plane, name, () => { dragging = false; });
+  on(plane, "pointermove", event => dragging === event.pointerId && follow(event));
+  const release = event => { if (dragging === event.pointerId) dragging = null; };
+  for (const name of ["pointerup", "pointercancel"]) on(plane, name, release);
   on(plane, "keydown", event => {
     const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
-    if (!step || event.target.closest(".abp-thumb")) return;
+    if (!step || event.altKey || event.ctrlKey || event.metaKey || event.target.closest(".abp-thumb")) return;
     event.preventDefault();
     const size = event.shiftKey ? 0.25 : 0.05;
-    go(point.map((v, i) => v + size * (step[i] ?? 0)));
+    go(point.map((v, i) => (step[i] ? clamp(v + size * step[i]) : v)));
   });
 
   // ---- thumbnails, and the path between two of them
@@ -145,7 +151,8 @@ function explorerView(root, options) {
     const marker = make("button", name, plane, { type: "button", title: thumb.name, "aria-label": "Go to " + thumb.name });
     marker.style.left = percent(thumb.point[0]) + "%";
     marker.style.top = 100 - percent(thumb.point[1] ?? 0) + "%";
-    if (thumb.source) make("img", "", marker, { src: thumb.source, alt: "", draggable: "false" });
+    if (!thumb.source) marker.tabIndex = -1;  // hundreds of dots are not for the Tab key; the sliders go everywhere
+    else make("img", "", marker, { src: thumb.source, alt: "", draggable: "false" });
     on(marker, "click", () => choose(i));
     markers.push({ ...thumb, marker });
     return i;
@@ -156,7 +163,7 @@ function explorerView(root, options) {
     scrub.value = chosen.length - 1;
     showPath();
     move(markers[i].point);
-    if (box?.checked) options.posterior(i);
+    if (box?.checked) options.posterior(markers[i].index);
   }
   function showPath() {
     const ends = chosen.map(i => markers[i]), ready = ends.length === 2;
@@ -206,11 +213,13 @@ function explorerView(root, options) {
     const link = make("a", "");
     link.download = "z_" + point.slice(0, 2).map(v => v.toFixed(2)).join("_") + ".png";
     link.href = canvas.toDataURL("image/png");
+    buttons.append(link);
     link.click();
+    link.remove();
   });
   if (box) on(box, "change", () => {
     if (box.checked && !chosen.length) choose(nearest());
-    else options.posterior(box.checked ? chosen.at(-1) : -1);
+    else options.posterior(box.checked ? markers[chosen.at(-1)].index : -1);
   });
   function nearest() {
     const far = markers.map(({ point: p }) => Math.hypot(...p.map((v, i) => v - point[i])));
@@ -256,20 +265,26 @@ function explorerView(root, options) {
   }
   function showTrails(chains, follow) {  // lists of points; the index of the best chain, or -1
     const track = points => points.length ? "M" + points.map(([x, y]) => `${x} ${-y}`).join("L") : "";
+    if (!flat) return;
     trails.setAttribute("d", chains.map(track).join(""));
-    best.setAttribute("d", follow < 0 ? "" : track(chains[follow]));
+    best.setAttribute("d", track(chains[follow] ?? []));
   }
 
-  thumbs.forEach(thumb => mark(thumb, thumbs.length > 60 ? "abp-thumb abp-dot" : "abp-thumb"));
+  thumbs.forEach(thumb => mark(thumb, thumb.source ? "abp-thumb" : "abp-thumb abp-dot"));
   showPath();
   theme();
   show();
   return {
     make, buttons, backdrop, paint, say, fail, showPosterior, showTrails,
-    place(next) { if (!dragging) { point = clamp(next); show(); } },
+    place(next) { if (dragging === null) { point = [...next]; show(); } },
     get point() { return point; },
     get playing() { return playing !== 0; },
-    add(thumb) { mark(thumb, "abp-thumb abp-own"); path.hidden = !flat; showPath(); },
+    add(thumb) {
+      mark(thumb, "abp-thumb abp-own");
+      path.hidden = !flat;
+      if (box) box.parentElement.hidden = false;
+      showPath();
+    },
     destroy() { stop(); listeners.abort(); observer.disconnect(); root.replaceChildren(); },
   };
 }

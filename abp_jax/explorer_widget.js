@@ -11,7 +11,7 @@ function render({ model, el }) {
   const root = document.createElement("div");
   el.append(root);
   const view = explorerView(root, {
-    ...config, start: toPoint(config.start), toZ,
+    ...config, start: toPoint(config.start), toZ, busy: () => model.get("_busy"),
     moved: point => { model.set("z", toZ(point)); model.save_changes(); },
     random: () => toPoint(origin.map(normal)),
     posterior: index => { model.set("posterior_of", index); model.save_changes(); },
@@ -36,7 +36,7 @@ function render({ model, el }) {
   };
   let shown = 0, chains = [];
   const told = message => {
-    if (message.kind !== "trails") return;
+    if (message.kind !== "trails" || !(message.first || chains.length)) return;  // a view may come in the middle
     chains = message.first ? message.trails : chains.map((trail, i) => trail.concat(message.trails[i]));
     view.showTrails(chains, message.best);
   };
@@ -60,20 +60,27 @@ function addUpload(view, root, model) {
     if (!picked) return;
     view.fail("");
     view.say(`${picked.name} is read …`);
-    let bytes;
+    let content;
     try {
       const bitmap = await createImageBitmap(picked, { imageOrientation: "from-image" });
       const scale = Math.min(1, 512 / Math.min(bitmap.width, bitmap.height)), small = document.createElement("canvas");
       [small.width, small.height] = [bitmap.width * scale, bitmap.height * scale].map(Math.ceil);
-      small.getContext("2d").drawImage(bitmap, 0, 0, small.width, small.height);
-      bytes = await (await new Promise(done => small.toBlob(done, "image/png"))).arrayBuffer();
+      const context = small.getContext("2d");
+      context.imageSmoothingQuality = "high";
+      context.drawImage(bitmap, 0, 0, small.width, small.height);
+      content = small.toDataURL("image/png");
     } catch {
       if (picked.size > 4e6) {
         return view.fail(`${picked.name} is no image that this browser can read. Choose a JPEG or PNG file.`);
       }
-      bytes = await picked.arrayBuffer();  // perhaps the kernel can read it, and if not it says why
+      content = await new Promise(done => {  // perhaps the kernel can read it, and if not it says why
+        const reader = new FileReader();
+        reader.onload = () => done(reader.result);
+        reader.readAsDataURL(picked);
+      });
     }
-    model.send({ kind: "picture", name: picked.name }, undefined, [bytes]);
+    // in the message itself, since not every front end passes buffers on to the kernel
+    model.send({ kind: "picture", name: picked.name, data: content.split(",")[1] ?? "" });
   }
   file.addEventListener("change", () => { take(file.files[0]); file.value = ""; });
   for (const name of ["dragenter", "dragover"]) root.addEventListener(name, event => {

@@ -1,5 +1,6 @@
 """The latent explorer without a browser: what it shows, against the generator and against exact answers."""
 
+import base64
 import io
 import re
 import subprocess
@@ -52,6 +53,11 @@ def as_file(image):
     buffer = io.BytesIO()
     Image.fromarray(explorer_plane.pixels(image)).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def drop(explorer, name, data):
+    """What the screen sends when a file is dropped on it."""
+    explorer._hear(explorer, {"kind": "picture", "name": name, "data": base64.b64encode(data).decode()}, [])
 
 
 def points(path):
@@ -150,6 +156,7 @@ def test_sliders_and_buttons_of_the_plain_one(generator):
     assert "left: 10.00%; bottom: 70.00%" in explorer._marker.value
     explorer.choice.value = 1
     np.testing.assert_allclose(explorer.z, z[1])
+    assert explorer.choice.value == -1
     assert [slider.value for slider in explorer.sliders] == [-1.0, 2.0]
     explorer.random.click()
     assert np.abs(explorer.z - z[1]).max() > 1e-6
@@ -201,11 +208,12 @@ def test_the_lines_of_the_posterior_are_those_of_the_exact_normal(latent_dim):
         offsets = points(path) * explorer_plane.LENS_WIDTHS * widths.max()
         np.testing.assert_allclose(np.sqrt(np.sum(offsets @ precision_in_plane * offsets, axis=1)), k, rtol=0.02)
     assert f"{widths[0]:.2g} and {widths[1]:.2g} along" in shown["text"]
-    distance = lambda z: np.sqrt(np.einsum("ni,ij,nj->n", z - mean, precision, z - mean))
+    assert ("the other 3 held at the mode" in shown["text"]) == (latent_dim == 5)
+    distance = lambda p: np.sqrt(np.einsum("ni,ij,nj->n", p - centre, precision_in_plane, p - centre))
     grid = np.stack(np.meshgrid(*2 * [np.linspace(-2.5, 2.5, explorer_plane.MAP_POINTS)]), axis=-1).reshape(-1, 2)
-    r = distance(explorer.plane.to_z(grid))
+    r = distance(grid)
     levels = r.min() + np.ptp(r) * (np.arange(9) + 0.5) / 9
-    off = np.abs(distance(explorer.plane.to_z(points(shown["contours"])))[:, None] - levels).min(axis=1)
+    off = np.abs(distance(points(shown["contours"]))[:, None] - levels).min(axis=1)
     assert len(off) > 100 and off.max() < 0.06 * np.ptp(r) / 9  # where cubic interpolation ends
     below = float(re.search(r"lies ([\d,]+) nats", shown["text"])[1].replace(",", ""))
     assert abs(below - r.max() ** 2 / 2) < 1
@@ -215,9 +223,9 @@ def test_the_lines_of_the_posterior_are_those_of_the_exact_normal(latent_dim):
 
 def test_the_chains_find_the_z_of_a_new_picture(generator):
     """The picture is what the generator draws, so the best z draws it again; and the same picture gives the same z."""
-    explorer = LatentExplorer(generator, np.eye(2), sigma=0.02)
+    explorer = LatentExplorer(generator, np.eye(2), images=abp.reconstruct(generator, jnp.eye(2)), sigma=0.02)
     picture = explorer.render([0.7, -0.4])
-    explorer._hear(explorer, {"kind": "picture", "name": "mine.png"}, [as_file(picture)])
+    drop(explorer, "mine.png", as_file(picture))
     assert explorer._failure == ""
     found = explorer.z
     assert np.mean((explorer.render(found) - picture) ** 2) < 1e-3
@@ -226,7 +234,7 @@ def test_the_chains_find_the_z_of_a_new_picture(generator):
     np.testing.assert_allclose(explorer._own[0]["point"], found, rtol=1e-5)
     assert re.search(r"mine.png: mean squared error 0\.00\d .* The 2 images on the plane have 0.000", explorer._status)
     explorer.z = [0.0, 0.0]
-    explorer._hear(explorer, {"kind": "picture", "name": "mine.png"}, [as_file(picture)])
+    drop(explorer, "mine.png", as_file(picture))
     assert explorer.z == found and len(explorer._own) == 2
     explorer.posterior_of = 3
     assert explorer._posterior is not None and explorer._status.startswith("mine.png. The lens")
@@ -244,15 +252,51 @@ def test_chains_of_a_new_picture_agree_with_infer(generator):
 def test_a_bad_picture_is_said_and_changes_nothing(generator):
     explorer = LatentExplorer(generator, np.eye(2))
     for data in (b"", b"not an image", as_file(np.zeros((16, 16, 3)))[:60]):
-        explorer._hear(explorer, {"kind": "picture", "name": "holiday.jpg"}, [data])
+        drop(explorer, "holiday.jpg", data)
         assert explorer._failure.startswith("ValueError: holiday.jpg could not be read as an image")
         assert explorer.z == (1.0, 0.0) and explorer._own == [] and explorer._status == ""
+
+
+@BOTH
+def test_what_lies_outside_of_the_sliders_stays_there(kind):
+    generator = abp.ConvGenerator(3, image_size=8, width=4, rngs=nnx.Rngs(0))
+    z = np.array([[4.0, 0.0, -3.0]])
+    explorer = kind(generator, z)
+    np.testing.assert_allclose(explorer.z, z[0])
+    if kind is PlainLatentExplorer:
+        explorer.sliders[1].value = 1.0
+        np.testing.assert_allclose(explorer.z, [4.0, 1.0, -3.0])
+
+
+def test_the_index_of_a_posterior_is_checked(generator):
+    explorer = LatentExplorer(generator, np.eye(2))
+    with pytest.raises(traitlets.TraitError, match="one of 2 images, or -1; got 2"):
+        explorer.posterior_of = 2
+    one = LatentExplorer(abp.ConvGenerator(1, image_size=8, width=4, rngs=nnx.Rngs(0)), np.ones((2, 1)))
+    with pytest.raises(traitlets.TraitError, match="needs a plane"):
+        one.posterior_of = 0
+
+
+def test_without_images_it_does_not_claim_to_have_any(generator):
+    explorer = LatentExplorer(generator, np.eye(2))
+    drop(explorer, "a.png", as_file(explorer.render([0.0, 0.5])))
+    assert "mean squared error" in explorer._status and "images" not in explorer._status
+    explorer.posterior_of = 1
+    assert explorer._status.startswith("What the generator draws at the z of image 2. The lens")
+
+
+def test_hundreds_of_images_are_dots(generator):
+    z = np.random.default_rng(0).normal(size=(700, 2)).astype(np.float32)
+    thumbs = LatentExplorer(generator, z, images=np.zeros((700, 16, 16, 3)))._config["thumbs"]
+    assert len(thumbs) == explorer_plane.MOST_MARKERS and {t["source"] for t in thumbs} == {""}
+    for thumb in thumbs[::50]:
+        np.testing.assert_allclose(thumb["point"], z[thumb["index"]], rtol=1e-6)
 
 
 def test_a_grey_generator_takes_a_picture_in_colour():
     generator = abp.ConvGenerator(image_size=8, width=4, channels=1, rngs=nnx.Rngs(0))
     explorer = LatentExplorer(generator)
-    explorer._hear(explorer, {"kind": "picture", "name": "a.png"}, [as_file(np.zeros((30, 20, 3)))])
+    drop(explorer, "a.png", as_file(np.zeros((30, 20, 3))))
     assert explorer._failure == "" and len(explorer._own) == 1
 
 
