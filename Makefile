@@ -4,10 +4,10 @@ PY := .venv/bin/python
 SCREEN := $(if $(SSH_CONNECTION),,$(or $(DISPLAY),$(WAYLAND_DISPLAY),$(filter Darwin,$(shell uname))))
 LAB_FLAGS := $(if $(SCREEN),,--no-browser) $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help install lab test notebooks bench lint lock address clean
+.PHONY: help install lab test notebooks bench lint lock address colab try-colab clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 install: .venv/.installed  ## create .venv (PYTHON=python3.12 names the interpreter)
 
@@ -39,6 +39,12 @@ lock: install  ## resolve pyproject.toml into requirements.lock (ARGS=--upgrade 
 
 address:  ## set the repository's address: make address URL=https://github.com/you/abp-jax
 	@$(or $(wildcard $(PY)),python3) scripts/set_address.py "$(URL)"
+
+colab: install  ## write dist/colab: each notebook with the course inside, to be uploaded to Colab alone
+	$(PY) scripts/bundle_for_colab.py
+
+try-colab: install  ## execute the course with Colab's versions (PYTHON=python3.12; ARGS=notebooks/00*.ipynb picks some)
+	$(PY) scripts/try_colab.py $(if $(PYTHON),--python $(PYTHON)) $(ARGS)
 
 clean:  ## remove .venv, caches and build output
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache

@@ -31,11 +31,11 @@ class NotebookError(Exception):
     """A notebook did not run, or shows what it should not."""
 
 
-async def execute(notebook: nbformat.NotebookNode, folder: Path, cap: float) -> None:
+async def execute(notebook: nbformat.NotebookNode, folder: Path, cap: float, kernel: str = "python3") -> None:
     """Runs every cell, filling in the outputs. Prints a dot every 5 s. Raises NotebookError."""
     client = NotebookClient(
         notebook,
-        kernel_name="python3",
+        kernel_name=kernel,
         timeout=None,
         startup_timeout=120,
         extra_arguments=["--log-level=CRITICAL"],

@@ -72,12 +72,12 @@ def test_rhythm_of_the_page(file):
 
 
 def test_every_notebook_begins_alike():
-    """The cell that makes a notebook run on Colab, which leaves jax and flax as they are, and names the device."""
+    """The cell that makes a notebook run on Colab, which pins jax and flax as they are there, and names the device."""
     first = {code_cells(f)[0].source for f in NOTEBOOKS}
     assert len(first) == 1
     (source,) = first
     address = re.search(r'Repository = "(.*)"', (ROOT / "pyproject.toml").read_text())[1]
-    assert f'%pip install --quiet --no-deps "git+{address}"' in source
+    assert f'%pip install --quiet {{as_they_are}} "abp-jax[samplers] @ git+{address}"' in source
     assert "abp.describe_device()" in source
 
 
