@@ -9,7 +9,6 @@ from pathlib import Path
 
 import anywidget
 import jax
-import jax.numpy as jnp
 import numpy as np
 import traitlets
 from flax import nnx
@@ -17,21 +16,19 @@ from flax import nnx
 from abp_jax import explorer_plane
 from abp_jax.data import load_image
 from abp_jax.explorer_plane import (
+    LEADING,
     MOST_MARKERS,
     MOST_THUMBNAILS,
+    Explorer,
     Point,
     PosteriorMaps,
     Search,
     backdrop_of,
-    evenly_spaced,
-    pixels,
     thumbnail,
 )
-from abp_jax.generators import reconstruct
-from abp_jax.widgets import WITHOUT_WIDGETS
+from abp_jax.plots import evenly_spaced, pixels
 
 FOLDER = Path(__file__).parent
-LEADING = 4  # sliders that are not folded away
 
 
 def shows_errors(method):
@@ -48,7 +45,7 @@ def shows_errors(method):
     return guarded
 
 
-class LatentExplorer(anywidget.AnyWidget):
+class LatentExplorer(Explorer, anywidget.AnyWidget):
     """The latent space under your hand: drag on the plane or move a slider, and the image f(z; W) follows.
 
     A click on a thumbnail goes there; a second one makes a path, to be played or scrubbed along. "Posterior" shows how
@@ -117,7 +114,7 @@ class LatentExplorer(anywidget.AnyWidget):
             **{"height": height, "width": width, "channels": channels, "upload": height == width},
             "origin": plane.origin.tolist(),
             "directions": plane.directions.tolist(),
-            "thumbs": [self._thumb(i) for i in evenly_spaced(len(places), MOST_MARKERS)],
+            "thumbs": [self._thumb(i, len(places) > MOST_THUMBNAILS) for i in evenly_spaced(len(places), MOST_MARKERS)],
         }
         backdrop = backdrop_of(generator, plane, low, high) if generator.latent_dim > 1 else b""
         super().__init__(z=start, _config=config, _backdrop=backdrop, _frame=pixels(first).tobytes())
@@ -130,16 +127,6 @@ class LatentExplorer(anywidget.AnyWidget):
         """The image on the screen, from 0 to 255: (h, w, c), uint8."""
         shape = [self._config[name] for name in ("height", "width", "channels")]
         return np.frombuffer(self._frame, np.uint8).reshape(shape)
-
-    def render(self, z: Sequence[float]) -> np.ndarray:
-        """Returns f(z; W) for one z of shape (d,): (h, w, c)."""
-        return np.asarray(reconstruct(self.generator, jnp.asarray(z, jnp.float32)[None])[0])
-
-    def _repr_mimebundle_(self, **options):
-        bundle = super()._repr_mimebundle_(**options)
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        data["text/plain"] = WITHOUT_WIDGETS.format("latent explorer")
-        return bundle
 
     @traitlets.validate("posterior_of")
     def _check_posterior_of(self, proposal):
@@ -208,11 +195,14 @@ class LatentExplorer(anywidget.AnyWidget):
     def _error_at(self, image, z):
         return float(np.mean((image - self.render(z)) ** 2))
 
-    def _thumb(self, index):
+    def _thumb(self, index, dot=False):
         name, image, z = self._examples[index]
-        own = len(self._examples) > len(self._config.get("thumbs", self._examples))
-        source = thumbnail(image) if own or len(self._examples) <= MOST_THUMBNAILS else ""
-        return {"name": name, "source": source, "point": self.plane.to_points(z).tolist(), "index": int(index)}
+        return {
+            "name": name,
+            "source": "" if dot else thumbnail(image),
+            "point": self.plane.to_points(z).tolist(),
+            "index": int(index),
+        }
 
 
 class NamedBytes(io.BytesIO):

@@ -22,9 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from abp_jax.explorer_plane import MOST_MARKERS, MOST_THUMBNAILS, evenly_spaced, thumbnail
+from abp_jax.explorer_plane import MOST_MARKERS, MOST_THUMBNAILS, thumbnail
 from abp_jax.generators import latent_grid, reconstruct
-from abp_jax.plots import to_display
+from abp_jax.plots import evenly_spaced, to_display
 
 NUM = 41  # points of the grid along a side
 NUM_CHECKS = 1000  # random places at which the page is compared with the generator

@@ -6,20 +6,18 @@ from collections.abc import Sequence
 
 import ipywidgets
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from abp_jax import explorer_plane
-from abp_jax.explorer_plane import Point, backdrop_of
-from abp_jax.generators import reconstruct
-from abp_jax.widgets import WITHOUT_WIDGETS, png
+from abp_jax.explorer_plane import LEADING, Explorer, Point, backdrop_of
+from abp_jax.plots import pixels
+from abp_jax.widgets import png
 
-LEADING = 4  # sliders that are not folded away
 MISSING = "Without anywidget the plane can't be dragged. <code>pip install anywidget</code> brings that and more."
 
 
-class PlainLatentExplorer(ipywidgets.HBox):
+class PlainLatentExplorer(Explorer, ipywidgets.HBox):
     """A slider for each coordinate, and the image f(z; W) beside them. Arguments and errors as for `LatentExplorer`.
 
     Attributes:
@@ -67,8 +65,8 @@ class PlainLatentExplorer(ipywidgets.HBox):
             controls.append(self.choice)
         self.random, self.reset = (ipywidgets.Button(description=text) for text in ("Random z", "Reset"))
         generator_of_places = np.random.default_rng()
-        self.random.on_click(lambda _: self._go(generator_of_places.normal(size=generator.latent_dim)))
-        self.reset.on_click(lambda _: self._go(start))
+        self.random.on_click(lambda _: self.set_trait("z", generator_of_places.normal(size=generator.latent_dim)))
+        self.reset.on_click(lambda _: self.set_trait("z", start))
         controls.append(ipywidgets.HBox([self.random, self.reset]))
         if generator.latent_dim > 1:
             dots = "".join(self._dot(place, "abp-dot-plain") for place in plane.to_points(places))
@@ -90,28 +88,15 @@ class PlainLatentExplorer(ipywidgets.HBox):
         """The image on the screen, from 0 to 255: (h, w, c), uint8."""
         return self._shown
 
-    def render(self, z: Sequence[float]) -> np.ndarray:
-        """Returns f(z; W) for one z of shape (d,): (h, w, c)."""
-        return np.asarray(reconstruct(self.generator, jnp.asarray(z, jnp.float32)[None])[0])
-
-    def _repr_mimebundle_(self, **options):
-        bundle = super()._repr_mimebundle_(**options)
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        data["text/plain"] = WITHOUT_WIDGETS.format("latent explorer")
-        return bundle
-
     def _read(self, change):
         if not self._moving:  # the other coordinates stay, which may lie outside of their sliders
             points = self.plane.to_points(self.z)
             points[self.sliders.index(change["owner"])] = change["new"]
             self.z = self.plane.to_z(points)
 
-    def _go(self, z):
-        self.z = z
-
     def _choose(self, places, index):
         if index >= 0:
-            self._go(places[index])
+            self.z = places[index]
             self.choice.value = -1  # so that the same one can be chosen again
 
     _moving = False
@@ -125,7 +110,7 @@ class PlainLatentExplorer(ipywidgets.HBox):
                 if abs(value - slider.value) > 1e-9:  # the slider under the hand is left alone
                     slider.value = value
             image = self.render(self.z)
-            self.image.value, self._shown = png(image), explorer_plane.pixels(image)
+            self.image.value, self._shown = png(image), pixels(image)
             self._marker.value = self._dot(points, "abp-ring-plain")
             self.message.value = MISSING
         except Exception as error:  # it would be lost in a log that nobody reads

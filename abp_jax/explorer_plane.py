@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -17,8 +17,10 @@ from PIL import Image
 from abp_jax import evidence, langevin, learning, model
 from abp_jax.generators import BATCH, functional, reconstruct
 from abp_jax.inference import check_chain
-from abp_jax.plots import tile, to_display
+from abp_jax.plots import pixels, tile
+from abp_jax.widgets import WITHOUT_WIDGETS
 
+LEADING = 4  # sliders that are not folded away
 CELLS = 16  # images along a side of the backdrop
 MOST_THUMBNAILS, MOST_MARKERS = 60, 500  # beyond the first they are dots
 MAP_POINTS = 31  # along a side of the plane, for the lines of equal log p(y, z)
@@ -42,6 +44,20 @@ class Point(traitlets.TraitType):
         if point.shape != (d,) or not np.isfinite(point).all():
             raise traitlets.TraitError(f"z must be {d} finite number(s), the generator's latent vector; got {value!r}.")
         return tuple(point.tolist())
+
+
+class Explorer:
+    """What the explorers have in common, whatever shows them: one image, and a word where nothing can be shown."""
+
+    def render(self, z: Sequence[float]) -> np.ndarray:
+        """Returns f(z; W) for one z of shape (d,): (h, w, c)."""
+        return np.asarray(reconstruct(self.generator, jnp.asarray(z, jnp.float32)[None])[0])
+
+    def _repr_mimebundle_(self, **options):
+        bundle = super()._repr_mimebundle_(**options)
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        data["text/plain"] = WITHOUT_WIDGETS.format("latent explorer")
+        return bundle
 
 
 class Plane(NamedTuple):
@@ -121,16 +137,6 @@ def check_arguments(generator: nnx.Module, z, images, names, low: float, high: f
     if len(names) != len(places):
         raise ValueError(f"names must be as many as z: got {len(names)} for {len(places)}.")
     return places, np.asarray(images, np.float32), names
-
-
-def evenly_spaced(num: int, most: int) -> list[int]:
-    """Returns all of 0, ..., num - 1, or `most` of them with the first and the last."""
-    return np.linspace(0, num - 1, min(num, most)).round().astype(int).tolist()
-
-
-def pixels(image: np.ndarray) -> np.ndarray:
-    """Returns an image with values in [-1, 1] as uint8, from 0 to 255."""
-    return np.uint8(np.rint(255 * to_display(image)))
 
 
 def thumbnail(image: np.ndarray) -> str:

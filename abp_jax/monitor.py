@@ -16,6 +16,7 @@ from abp_jax import data, loop, stability
 from abp_jax.fitting import FitResult
 from abp_jax.generators import reconstruct
 from abp_jax.monitor_picture import MOST_PAIRS, MOST_POINTS, MonitorPicture
+from abp_jax.plots import evenly_spaced
 
 MOST_STEPS = 16  # examples whose largest stable step is asked for
 
@@ -137,11 +138,6 @@ class TrainingMonitor:
         show = partial(display, display_id=True) if self._display is None else self._display.update
         shown = show(bundle, raw=True, metadata={"image/png": {"alt": self.text}})
         self._display = self._display or shown
-
-
-def evenly_spaced(num: int, most: int) -> np.ndarray:
-    """Returns all of 0, ..., num - 1, or `most` of them with the first and the last."""
-    return np.linspace(0, num - 1, min(num, most)).round().astype(int)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -14,6 +14,16 @@ def to_display(images: np.ndarray) -> np.ndarray:
     return np.clip((np.asarray(images, np.float32) + 1) / 2, 0, 1)
 
 
+def pixels(images: np.ndarray) -> np.ndarray:
+    """Returns images with values in [-1, 1] as uint8, from 0 to 255."""
+    return np.uint8(np.rint(255 * to_display(images)))
+
+
+def evenly_spaced(num: int, most: int) -> np.ndarray:
+    """Returns all of 0, ..., num - 1, or `most` of them with the first and the last: which examples to show."""
+    return np.linspace(0, num - 1, min(num, most)).round().astype(int)
+
+
 def tile(images: np.ndarray, num_columns: int, gap: int = 2) -> np.ndarray:
     """Lays images (n, h, w, c) out in rows on white. Returns one image in [0, 1], of shape (height, width, 3)."""
     images = to_display(images)

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from abp_jax.plots import to_display
+from abp_jax.plots import pixels
 
 WITHOUT_WIDGETS = (
     "The {}: run this cell in JupyterLab, Notebook 7 or Colab to see it. If nothing but this line shows: "
@@ -23,7 +23,7 @@ def describe_device() -> str:
 
 def png(image: np.ndarray) -> bytes:
     """Returns an image (h, w, 1 or 3) with values in [-1, 1] as PNG bytes, quickly rather than smallest."""
-    pixels = np.uint8(np.round(255 * to_display(image)))
+    values = pixels(image)
     buffer = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(buffer, "PNG", compress_level=1)
+    Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()

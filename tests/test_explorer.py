@@ -51,7 +51,7 @@ def expected(generator, z):
 def as_file(image):
     """An image (h, w, 3) in [-1, 1] as the bytes of a PNG file."""
     buffer = io.BytesIO()
-    Image.fromarray(explorer_plane.pixels(image)).save(buffer, "PNG")
+    Image.fromarray(abp.plots.pixels(image)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
