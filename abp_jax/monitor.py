@@ -49,7 +49,7 @@ class TrainingMonitor:
       ValueError: share is not between 0 and 1, or, when training begins, `fit` learns other images.
     """
 
-    def __init__(self, images: jax.Array, *, share: float = 0.05):
+    def __init__(self, images: jax.Array, *, share: float = 0.03):
         if not 0 < share < 1:
             raise ValueError(f"share must be between 0 and 1, got {share}.")
         if np.ndim(images) < 2 or len(images) == 0:
