@@ -27,7 +27,7 @@ COURSE_SHA256 = {
 }
 
 
-def load_images(folder: str | Path, size: int = 64) -> np.ndarray:
+def load_images(folder: str | Path, size: int = 64, channels: int = 3) -> np.ndarray:
     """Loads every image file of a folder, in the order of the file names.
 
     Each image is turned upright (EXIF), laid on white where it is transparent, converted to RGB, cropped to its
@@ -36,9 +36,10 @@ def load_images(folder: str | Path, size: int = 64) -> np.ndarray:
     Args:
       folder: a folder with .jpg, .png, .webp, .bmp or .tiff files; other files and hidden files are skipped.
       size: side of the square that each image becomes, in pixels.
+      channels: 3 for colour, 1 for grey.
 
     Returns:
-      float32 array of shape (n, size, size, 3) in [-1, 1].
+      float32 array of shape (n, size, size, channels) in [-1, 1].
 
     Raises:
       FileNotFoundError, NotADirectoryError: there is no such folder.
@@ -47,7 +48,7 @@ def load_images(folder: str | Path, size: int = 64) -> np.ndarray:
     if size < 1:
         raise ValueError(f"size must be a positive number of pixels, got {size}.")
     files = image_files(folder)
-    return np.stack([load_image(file, size) for file in files])
+    return np.stack([load_image(file, size, channels) for file in files])
 
 
 def image_files(folder: str | Path) -> list[Path]:
@@ -68,8 +69,10 @@ def decode(images):
     return images.astype("float32") / 127.5 - 1 if images.dtype == np.uint8 else images
 
 
-def load_image(file: str | Path, size: int = 64) -> np.ndarray:
-    """Loads one image as `load_images` does. Returns (size, size, 3). Raises ValueError if it can't be read."""
+def load_image(file: str | Path, size: int = 64, channels: int = 3) -> np.ndarray:
+    """Loads one image as `load_images` does. Returns (size, size, channels). Raises ValueError if it can't be read."""
+    if channels not in (1, 3):
+        raise ValueError(f"channels must be 3 or 1, got {channels}.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the line below is stricter
@@ -86,7 +89,8 @@ def load_image(file: str | Path, size: int = 64) -> np.ndarray:
             f"{file} could not be read as an image ({error}). It may be truncated or of another format: "
             "replace the file, or move it out of the folder."
         ) from error
-    return np.asarray(image, np.float32) / 127.5 - 1
+    image = image if channels == 3 else image.convert("L")
+    return np.asarray(image, np.float32).reshape(size, size, channels) / 127.5 - 1
 
 
 def _to_rgb(image):

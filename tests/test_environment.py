@@ -23,9 +23,10 @@ def project():
 
 @pytest.fixture(scope="module")
 def wanted(project):
-    """The dependencies and those of the extras lab, samplers and test, name -> requirement."""
+    """The dependencies and those of the extras lab, data, samplers and test, name -> requirement."""
     extras = project["optional-dependencies"]
-    requirements = map(Requirement, project["dependencies"] + extras["lab"] + extras["samplers"] + extras["test"])
+    listed = project["dependencies"] + [text for name in ("lab", "data", "samplers", "test") for text in extras[name]]
+    requirements = map(Requirement, listed)
     return {r.name: r for r in requirements if r.name != project["name"]}
 
 
