@@ -3,6 +3,7 @@
 The files, in the order in which data flows:
 
 - data: images as arrays
+- datasets: clothes, digits, textures, faces, to experiment on
 - transposed_convolution: one layer, exact and fast
 - generators: z to y
 - model: log p(z), log p(y | z), log p(y, z)
@@ -13,6 +14,7 @@ The files, in the order in which data flows:
 - quadrature: the exact posterior, where z has two numbers
 - learning: one iteration, which infers z, whitens, learns W
 - loop: many iterations in one compiled call, batches, devices
+- checks: what the two below are given
 - inference: z for images that were not trained on (infer)
 - checkpoints: save and restore
 - stability: the largest stable step, and why a run diverged
@@ -29,8 +31,10 @@ import importlib.util
 
 from abp_jax import (
     checkpoints,
+    checks,
     compilation_cache,
     data,
+    datasets,
     evidence,
     factor_analysis,
     fitting,
@@ -51,6 +55,7 @@ from abp_jax import (
 )
 from abp_jax.checkpoints import load_generator, load_lion_tiger_generator, save_generator
 from abp_jax.data import lion_tiger_labels, load_image, load_images, load_lion_tiger
+from abp_jax.datasets import clothes_labels, load_clothes, load_digits, load_faces, load_textures
 from abp_jax.explorer_page import export_explorer
 from abp_jax.fitting import ChainDiverged, FitResult, fit
 from abp_jax.generators import ConvGenerator, LinearGenerator, MLPGenerator, latent_grid, reconstruct
@@ -79,8 +84,11 @@ __all__ = [
     "StepSizeLaboratory",
     "TrainingMonitor",
     "checkpoints",
+    "checks",
+    "clothes_labels",
     "compilation_cache",
     "data",
+    "datasets",
     "describe_device",
     "evidence",
     "export_explorer",
@@ -95,11 +103,15 @@ __all__ = [
     "latent_grid",
     "learning",
     "lion_tiger_labels",
+    "load_clothes",
+    "load_digits",
+    "load_faces",
     "load_generator",
     "load_image",
     "load_images",
     "load_lion_tiger",
     "load_lion_tiger_generator",
+    "load_textures",
     "loop",
     "metrics",
     "model",

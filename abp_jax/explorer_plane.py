@@ -15,8 +15,8 @@ from flax import nnx
 from PIL import Image
 
 from abp_jax import evidence, langevin, learning, model
+from abp_jax.checks import check_chain
 from abp_jax.generators import BATCH, functional, reconstruct
-from abp_jax.inference import check_chain
 from abp_jax.plots import pixels, tile
 from abp_jax.widgets import WITHOUT_WIDGETS
 

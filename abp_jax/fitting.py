@@ -15,8 +15,17 @@ from flax import nnx
 from tqdm import tqdm
 
 from abp_jax import checkpoints, learning, loop
+from abp_jax.checks import (
+    Chain,
+    check_chain,
+    check_positive,
+    check_resume,
+    check_whitening,
+    noise_images,
+    observe,
+    smallest_sigma,
+)
 from abp_jax.generators import ConvGenerator, functional, with_params
-from abp_jax.inference import Chain, check_chain, check_images, check_positive
 from abp_jax.stability import why_diverged
 
 WHERE_THE_REST_IS = "The result of the iterations before is in this error's attribute `result`."
@@ -58,6 +67,9 @@ def fit(
     num_iterations: int = 600,
     *,
     key: jax.Array,
+    # what is observed
+    mask: jax.Array | None = None,
+    measure: Callable | None = None,
     # inference
     sigma: float | Callable = 0.3,
     learn_sigma: bool = False,
@@ -88,6 +100,10 @@ def fit(
         in memory and are decoded to [-1, 1] batch by batch.
       num_iterations: how many iterations in all, those of `resume` or of a checkpoint included.
       key: `jax.random.key(seed)`; the whole run follows from it.
+      mask: True where a pixel is seen, of the shape of images or without their last axis; by default all are. What is
+        hidden is erased before anything else, and may have been anything. The losses are of what is seen.
+      measure: A, a linear function of one image, if A(image) is all that is observed: `images` are these observations,
+        (n, ...), in units in which e has the standard deviation sigma.
       sigma: standard deviation of the noise e, in the units of the images. Or, to anneal it, a function of the number
         of iterations done, for instance an optax schedule: `optax.exponential_decay(1.0, 100, 0.5, end_value=0.1)`.
       learn_sigma: after each iteration that infers z, sigma moves to the root mean square of y - f(z), where z is a
@@ -129,18 +145,16 @@ def fit(
         settings.
       ChainDiverged: a chain diverged; the message says when, and which step size would be stable.
     """
-    check_images(generator, images)
-    if images.dtype != np.uint8:
-        images = images.astype(np.float32)
+    generate, images, mask = observe(generator, images, mask, measure)
     batch_size = len(images) if batch_size is None else batch_size
     check_positive(num_iterations=num_iterations, batch_size=batch_size, checkpoint_every=checkpoint_every)
     if callback is not None and (isinstance(callback, type) or not callable(callback)):
         raise ValueError(f"callback must be a function of done and snapshot, or a TrainingMonitor, got {callback}.")
-    smallest_sigma = _smallest_sigma(sigma, learn_sigma, num_iterations)
-    chain = check_chain(generator.latent_dim, smallest_sigma, sampler, num_steps, step_size)
+    lowest = smallest_sigma(sigma, learn_sigma, num_iterations)
+    chain = check_chain(generator.latent_dim, lowest, sampler, num_steps, step_size)
     if whitening:
-        _check_whitening(generator, images)
-    generate, params = functional(generator)
+        check_whitening(generator, images)
+    _, params = functional(generator)
     learning_rate = default_learning_rate(generator) if learning_rate is None else learning_rate
     optimizer = optax.adamw(_schedule(learning_rate, num_iterations), b1=0.5, weight_decay=weight_decay)
     state = learning.init(params, optimizer, len(images), generator.latent_dim, key)
@@ -159,15 +173,19 @@ def fit(
         settings["sigma"], chain = "a schedule", chain._replace(sigma=sigma)
     if learn_sigma:  # recorded only then: checkpoints of earlier versions are still good
         settings["learn_sigma"] = True
+    if mask is not None:
+        settings["mask"] = _fingerprint(mask)
+    if measure is not None:
+        settings["measure"] = _fingerprint(np.asarray(measure(noise_images(generator, 1)[0])))
     if resume is not None:
-        _check_resume(resume.state, state)
+        check_resume(resume.state, state)
         learned = resume.state.sigma if learn_sigma and resume.state.sigma is not None else state.sigma
         state, losses = resume.state._replace(sigma=learned), resume.losses
         settings["resumed_from"] = len(losses)
 
     devices = loop.Devices(mesh or _mesh_of(images))
     state = devices.replicate(state)._replace(z=devices.spread(state.z))
-    images = devices.spread(images)
+    images, mask = devices.spread(images), None if mask is None else devices.spread(mask)
     if checkpoint_dir is not None and checkpoints.exists(checkpoint_dir):
         state, losses = checkpoints.restore(checkpoint_dir, state, settings)
     elif checkpoint_dir is not None:
@@ -191,7 +209,7 @@ def fit(
     with loop.stop_requests() as stop_requested:
         report()  # before the bar, which thus stays below a picture
         with bar() as bar:
-            for run, done in loop.calls(start, images, phases, checkpoint_every, stop_requested):
+            for run, done in loop.calls(start, images, mask, phases, checkpoint_every, stop_requested):
                 if run.failure != loop.SOUND:
                     break
                 acceptance = float(run.acceptance)
@@ -205,7 +223,7 @@ def fit(
                 bar.write(f"Stopped after {done} of {num_iterations} iterations; the result so far is returned.")
         try:
             if run.failure != loop.SOUND:
-                cause = why_diverged(generate, run, images, batch(done), chain, in_chain=done >= num_warmup)
+                cause = why_diverged(generate, run, images, batch(done), chain, done >= num_warmup, mask)
                 message = f"Diverged at iteration {done + 1} with step_size={chain.step_size:g}. {cause}"
                 raise ChainDiverged(f"{message} {WHERE_THE_REST_IS}", result(run))
             save()
@@ -264,36 +282,3 @@ def _fingerprint(images):
     if isinstance(images, jax.Array) and not images.is_fully_addressable:
         return f"{images.dtype}{images.shape}"  # no process has all of them
     return hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()[:16]
-
-
-def _smallest_sigma(sigma, learn_sigma, num_iterations):
-    """Of the whole run, to be checked; where it is learned, the one that it starts from."""
-    if not callable(sigma):
-        return sigma
-    if learn_sigma:
-        raise ValueError(
-            "sigma is a schedule and learn_sigma=True: it can't follow both. Pass a number to start from, or drop "
-            "learn_sigma."
-        )
-    return float(jnp.min(jax.vmap(lambda t: jnp.asarray(sigma(t), float))(jnp.arange(num_iterations))))
-
-
-def _check_whitening(generator, images):
-    if not hasattr(generator, "first"):
-        raise ValueError("whitening needs a linear layer named `first` in the generator; or pass whitening=False.")
-    if set(functional(generator)[1]["first"]) != {"kernel", "bias"}:
-        raise ValueError("whitening needs a layer `first` with a kernel and a bias; or pass whitening=False.")
-    if len(images) <= generator.latent_dim:
-        raise ValueError(
-            f"whitening needs more examples than latent dimensions, got {len(images)} examples and latent_dim "
-            f"{generator.latent_dim}. Add examples, lower latent_dim, or pass whitening=False."
-        )
-
-
-def _check_resume(old, fresh):
-    shapes = [[leaf.shape for leaf in jax.tree.leaves((s.params, s.z))] for s in (old, fresh)]
-    if shapes[0] != shapes[1]:
-        raise ValueError(
-            f"resume has parameters and z of shapes {shapes[0]}, this generator and these images need {shapes[1]}. "
-            "Resume with the generator and the images of that run."
-        )

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.scipy.linalg import solve_triangular
 
 from abp_jax import data, langevin, model, samplers
 
@@ -35,7 +36,7 @@ class ABPInfo(NamedTuple):
     """What one iteration reports.
 
     Attributes:
-      loss: mean squared error per number of y, |Y - f(Z; W)|^2 / (examples * D), at the inferred z; scalar.
+      loss: mean squared error per number of y that is seen, |Y - f(Z; W)|^2 / (examples * D) at the inferred z; scalar.
       largest_z: largest |z_ij| after inference and before whitening; scalar. Grows without bound if a chain diverges.
       acceptance: mean probability, over steps and examples, that a proposal was accepted; scalar. nan for a chain
         without an accept step.
@@ -63,6 +64,7 @@ def run_chains(
     keys: jax.Array,
     z: jax.Array,
     images: jax.Array,
+    masks: jax.Array | None = None,
     *,
     sigma: float,
     sampler: str,
@@ -76,20 +78,22 @@ def run_chains(
       keys: (n,).
       z: (n, d).
       images: (n, ...).
+      masks: like images, True where they are seen; by default everywhere.
       sigma: standard deviation of the noise.
       sampler: "gauss_newton"; "langevin"; "adapted_langevin", which is "langevin" at step_size times the largest
-        stable step of each example where its chain begins; or "gauss_newton_mala" and "mala", the first two with an
-        accept step (see `samplers`).
-      step_size: s; or, for "adapted_langevin", the fraction.
+        stable step of each example where its chain begins; "preconditioned_langevin", which is the same in coordinates
+        in which `mean_precision` is I; or "gauss_newton_mala" and "mala", the first two with an accept step (see
+        `samplers`).
+      step_size: s; or, for "adapted_langevin" and "preconditioned_langevin", the fraction.
       num_steps: steps of each chain.
 
     Returns:
       The new z, (n, d), and each example's mean acceptance, (n,): nan for a chain without an accept step.
     """
 
-    def chain(key, z, y):
-        residual = partial(model.residual, generate, y=y, sigma=sigma)
-        log_joint = partial(model.log_joint, generate, y=y, sigma=sigma)
+    def chain(key, z, y, mask):
+        residual = partial(model.residual, generate, y=y, sigma=sigma, mask=mask)
+        log_joint = partial(model.log_joint, generate, y=y, sigma=sigma, mask=mask)
         if sampler in ("mala", "gauss_newton_mala"):
             exact = samplers.mala(log_joint) if sampler == "mala" else samplers.gauss_newton_mala(residual, z.size)
             step = lambda key, state: exact.step(key, state, step_size)
@@ -99,18 +103,39 @@ def run_chains(
             step = lambda key, z: langevin.gauss_newton_step(key, z, residual, step_size)
         elif sampler == "langevin":
             step = lambda key, z: langevin.langevin_step(key, z, log_joint, step_size)
-        else:
+        else:  # plain Langevin in coordinates v with z = L'^-1 v
             key, probe_key = jax.random.split(key)
-            adapted = langevin.adapted_step_size(probe_key, residual, z, step_size)
-            step = lambda key, z: langevin.langevin_step(key, z, log_joint, adapted)
+            to_z = lambda v: solve_triangular(cholesky, v, lower=True, trans="T")
+            v = cholesky.T @ z
+            adapted = langevin.adapted_step_size(probe_key, lambda v: residual(to_z(v)), v, step_size)
+            step = lambda key, v: langevin.langevin_step(key, v, lambda v: log_joint(to_z(v)), adapted)
+            return to_z(langevin.sample(key, v, step, num_steps)[0][-1]), jnp.full((), jnp.nan)
         return langevin.sample(key, z, step, num_steps)[0][-1], jnp.full((), jnp.nan)
 
-    return jax.vmap(chain)(keys, z, images)
+    precondition = sampler == "preconditioned_langevin"
+    precision = mean_precision(generate, z.shape[1], sigma) if precondition else jnp.eye(z.shape[1])
+    cholesky = jnp.linalg.cholesky(precision)
+    return jax.vmap(chain)(keys, z, images, masks)
 
 
-def infer_latents(generate: Callable, keys: jax.Array, z: jax.Array, images: jax.Array, **chain) -> jax.Array:
+def mean_precision(generate: Callable, latent_dim: int, sigma: float, num_draws: int = 8) -> jax.Array:
+    """The precision of the posterior, averaged over where z may be: E[J'J] / sigma^2 + I with J = df/dz, (d, d).
+
+    The mean is over draws from the prior, always the same: so it depends on W alone, and a chain that uses it does not
+    feel the batch it sits in. Costs d forward derivatives a draw, for all the examples together.
+    """
+
+    def one(z):
+        _, jacobian_transposed = langevin.linearize(lambda z: generate(z).ravel(), z)
+        return jacobian_transposed @ jacobian_transposed.T
+
+    draws = jax.random.normal(jax.random.key(0), (num_draws, latent_dim))
+    return jnp.mean(jax.lax.map(one, draws), axis=0) / sigma**2 + jnp.eye(latent_dim)
+
+
+def infer_latents(generate: Callable, keys, z, images, masks=None, **chain) -> jax.Array:
     """Inference step: the new z of `run_chains`, (n, d). Arguments as there."""
-    return run_chains(generate, keys, z, images, **chain)[0]
+    return run_chains(generate, keys, z, images, masks, **chain)[0]
 
 
 def whiten(params: dict, z: jax.Array) -> tuple[dict, jax.Array]:
@@ -132,6 +157,7 @@ def iterate(
     state: ABPState,
     images: jax.Array,
     indices: jax.Array,
+    masks: jax.Array | None = None,
     *,
     generate: Callable,
     optimizer,
@@ -148,7 +174,8 @@ def iterate(
       images: (n, ...), all of them; float32, or uint8 from 0 to 255, of which only the batch is decoded.
       indices: (b,), each example at most once. An index of n or more is padding, which changes nothing: so the last,
         smaller batch of a pass can have the shape of the others.
-      generate: (params, z) -> f(z; W).
+      masks: like images, True where they are seen; by default everywhere.
+      generate: (params, z) -> f(z; W); or, where A Y is seen for a linear map A, (params, z) -> A f(z; W).
       optimizer: an optax optimizer.
       sigma: standard deviation of the noise, or a function of the iterations done that gives it (annealing); not
         used if the state has its own.
@@ -161,6 +188,7 @@ def iterate(
         keys,
         _take(state.z, indices),
         data.decode(_take(images, indices)),
+        _take(masks, indices),
         sigma=noise_level(state, sigma),
         sampler=sampler,
         step_size=step_size,
@@ -170,7 +198,7 @@ def iterate(
     if whitening:
         params, z = whiten(params, z)
     state, info = learn(
-        state._replace(params=params, z=z), images, indices, generate=generate, optimizer=optimizer, sigma=sigma
+        state._replace(params=params, z=z), images, indices, masks, generate=generate, optimizer=optimizer, sigma=sigma
     )
     real = indices < len(images)
     if state.sigma is not None:
@@ -211,6 +239,7 @@ def learn(
     state: ABPState,
     images: jax.Array,
     indices: jax.Array,
+    masks: jax.Array | None = None,
     *,
     generate: Callable,
     optimizer,
@@ -218,8 +247,9 @@ def learn(
 ):
     """Learning step: moves W by the gradient at the present z. Arguments and results as in `iterate`."""
     sigma = noise_level(state, sigma)
-    z, y, real = _take(state.z, indices), data.decode(_take(images, indices)), indices < len(images)
-    gradient, loss = learning_gradient(generate, state.params, z, y, sigma, weights=real.astype(z.dtype))
+    z, y, mask = _take(state.z, indices), data.decode(_take(images, indices)), _take(masks, indices)
+    real = indices < len(images)
+    gradient, loss = learning_gradient(generate, state.params, z, y, sigma, mask, weights=real.astype(z.dtype))
     descent = jax.tree.map(jnp.negative, gradient)  # optax minimises
     updates, opt_state = optimizer.update(descent, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
@@ -228,7 +258,13 @@ def learn(
 
 
 def learning_gradient(
-    generate: Callable, params: dict, z: jax.Array, y: jax.Array, sigma: float, weights: jax.Array | None = None
+    generate: Callable,
+    params: dict,
+    z: jax.Array,
+    y: jax.Array,
+    sigma: float,
+    mask: jax.Array | None = None,
+    weights: jax.Array | None = None,
 ):
     """L'(W) = sum_i d/dW log p(y_i, z_i; W), summed over the examples (seed equation 10): the direction to climb.
 
@@ -238,21 +274,24 @@ def learning_gradient(
       z: (b, d).
       y: (b, ...).
       sigma: standard deviation of the noise.
+      mask: like y, True where y is seen; by default everywhere.
       weights: (b,), 1 for an example that counts and 0 for padding; by default all count.
 
     Returns:
-      The gradient, like params, and the mean squared error per number of y, a scalar.
+      The gradient, like params, and the mean squared error per number of y that is seen, a scalar.
     """
     weights = jnp.ones(len(z), z.dtype) if weights is None else weights
 
     def log_likelihood(params):
         errors = y - jax.vmap(partial(generate, params))(z)
-        log_p = jax.vmap(partial(model.log_noise, sigma=sigma))(errors)
-        mean_squares = jnp.mean(errors.reshape(len(z), -1) ** 2, axis=1)
-        return weights @ log_p, weights @ mean_squares / jnp.sum(weights)
+        log_p = jax.vmap(partial(model.log_noise, sigma=sigma))(errors, mask=mask)
+        seen, num_seen = jax.vmap(model.seen_errors)(errors, mask)
+        squares = jnp.sum(seen.reshape(len(z), -1) ** 2, axis=1)
+        return weights @ log_p, weights @ squares / (weights @ num_seen)
 
     return jax.grad(log_likelihood, has_aux=True)(params)
 
 
 def _take(array, indices):
-    return array.at[indices].get(mode="clip")  # padding reads the last example, and is dropped later
+    """Rows of an array, or None of None. Padding reads the last example, and is dropped later."""
+    return None if array is None else array.at[indices].get(mode="clip")

@@ -47,19 +47,19 @@ def start(state: ABPState, losses, num_iterations: int) -> Run:
 
 
 def compile_advance(iterate: Callable, batch: Callable) -> Callable:
-    """Returns `advance(run, images, stop) -> run`, which iterates until `stop` iterations are done, or one fails.
+    """Returns `advance(run, images, masks, stop) -> run`: iterates until `stop` iterations are done, or one fails.
 
     One program for every `stop`, so that a run can be cut into calls anywhere and gives the same bits. The memory of
     `run` is reused for the result: don't touch the old one again.
 
-    iterate: (state, images, indices) -> (state, info); batch: iteration -> indices.
+    iterate: (state, images, indices, masks) -> (state, info); batch: iteration -> indices.
     """
 
     @partial(jax.jit, donate_argnums=0)
-    def advance(run, images, stop):
+    def advance(run, images, masks, stop):
         def body(run):
             t = run.state.iteration
-            state, info = iterate(run.state, images, batch(t))
+            state, info = iterate(run.state, images, batch(t), masks)
             chain_is_sound = info.largest_z < LARGEST_SANE_Z
             sound = chain_is_sound & jnp.isfinite(info.loss)
             failure = jnp.where(chain_is_sound, LEARNING_DIVERGED, CHAIN_DIVERGED)
@@ -76,13 +76,18 @@ def compile_advance(iterate: Callable, batch: Callable) -> Callable:
 
 
 def calls(
-    run: Run, images: jax.Array, phases: list[tuple[Callable, int]], every: int, stop_requested: Callable[[], bool]
+    run: Run,
+    images: jax.Array,
+    masks: jax.Array | None,
+    phases: list[tuple[Callable, int]],
+    every: int,
+    stop_requested: Callable[[], bool],
 ) -> Iterator[tuple[Run, int]]:
     """Iterates in calls of about CHUNK_SECONDS, until all phases are done, one iteration fails, or a stop is requested.
 
     Args:
       run: where to begin.
-      images: on the device.
+      images, masks: on the device.
       phases: (advance, end) in order: which program, and up to which iteration.
       every: a call ends at every multiple of this, for checkpoints.
       stop_requested: see `stop_requests`.
@@ -99,7 +104,7 @@ def calls(
             if stop_now:
                 return
             begin = time.perf_counter()
-            run = advance(run, images, next_stop)
+            run = advance(run, images, masks, next_stop)
             failure, before, done = int(run.failure), done, int(run.state.iteration)
             seconds = (time.perf_counter() - begin) / max(1, done - before)
             yield run, done

@@ -4,6 +4,9 @@
 
 `generate` is a function z -> f(z; W) with W already in place. Sums run over all D numbers of y, never means: dividing
 by D or by a batch size would be another model, with another sigma.
+
+Where only a part of Y is seen, `mask` says which numbers: the others are left out of every sum and of D. Where A Y is
+seen for a linear map A, pass z -> A f(z; W) as `generate`: the model of the observation is the same with D = m numbers.
 """
 
 from collections.abc import Callable
@@ -17,12 +20,28 @@ def log_prior(z: jax.Array) -> jax.Array:
     return -0.5 * jnp.sum(z**2) - 0.5 * z.size * jnp.log(2 * jnp.pi)
 
 
-def log_noise(e: jax.Array, sigma: float) -> jax.Array:
-    """log p(e) = -|e|^2 / (2 sigma^2) - (D / 2) log 2 pi sigma^2, for e of any shape with D numbers."""
-    return -0.5 * jnp.sum(e**2) / sigma**2 - 0.5 * e.size * jnp.log(2 * jnp.pi * sigma**2)
+def seen_errors(e: jax.Array, mask: jax.Array | None) -> tuple[jax.Array, jax.Array | int]:
+    """Returns e, with 0 where the mask hides it, and how many numbers of e are seen. mask: like e, True where seen.
+
+    What is hidden has derivative 0 exactly, and e may be anything there.
+    """
+    return (e, e.size) if mask is None else (jnp.where(mask, e, 0), jnp.sum(mask))
 
 
-def log_likelihood(generate: Callable, z: jax.Array, y: jax.Array, sigma: float, temperature: float = 1.0) -> jax.Array:
+def log_noise(e: jax.Array, sigma: float, mask: jax.Array | None = None) -> jax.Array:
+    """log p(e) = -|e|^2 / (2 sigma^2) - (D / 2) log 2 pi sigma^2, for e of any shape with D numbers that are seen."""
+    e, num_seen = seen_errors(e, mask)
+    return -0.5 * jnp.sum(e**2) / sigma**2 - 0.5 * num_seen * jnp.log(2 * jnp.pi * sigma**2)
+
+
+def log_likelihood(
+    generate: Callable,
+    z: jax.Array,
+    y: jax.Array,
+    sigma: float,
+    temperature: float = 1.0,
+    mask: jax.Array | None = None,
+) -> jax.Array:
     """log p(y | z) / temperature, where log p(y | z) is `log_noise` of the error y - f(z; W).
 
     Args:
@@ -31,25 +50,41 @@ def log_likelihood(generate: Callable, z: jax.Array, y: jax.Array, sigma: float,
       y: any shape; the output of `generate` must have it too.
       sigma: standard deviation of e, in the units of y, > 0.
       temperature: > 0; 1 is the model, larger values flatten the likelihood.
+      mask: like y, True where y is seen; by default everywhere.
 
     Raises:
       ValueError: `generate(z)` and y differ in shape.
     """
-    return log_noise(y - _checked(generate(z), y), sigma) / temperature
+    return log_noise(y - _checked(generate(z), y), sigma, mask) / temperature
 
 
-def log_joint(generate: Callable, z: jax.Array, y: jax.Array, sigma: float, temperature: float = 1.0) -> jax.Array:
+def log_joint(
+    generate: Callable,
+    z: jax.Array,
+    y: jax.Array,
+    sigma: float,
+    temperature: float = 1.0,
+    mask: jax.Array | None = None,
+) -> jax.Array:
     """log p(y, z) = log p(z) + log p(y | z) / temperature (seed equation 4). Arguments as in `log_likelihood`."""
-    return log_prior(z) + log_likelihood(generate, z, y, sigma, temperature)
+    return log_prior(z) + log_likelihood(generate, z, y, sigma, temperature, mask)
 
 
-def residual(generate: Callable, z: jax.Array, y: jax.Array, sigma: float, temperature: float = 1.0) -> jax.Array:
+def residual(
+    generate: Callable,
+    z: jax.Array,
+    y: jax.Array,
+    sigma: float,
+    temperature: float = 1.0,
+    mask: jax.Array | None = None,
+) -> jax.Array:
     """The vector r(z), of length D + d, with log p(y, z) = -|r(z)|^2 / 2 + const: the data's part, then the prior's.
 
     Gauss-Newton needs nothing else: with J = dr/dz, the gradient of log p(y, z) is -J'r and the precision of the
     posterior is J'J, to first order. Arguments as in `log_likelihood`.
     """
-    data_part = (y - _checked(generate(z), y)) / (sigma * jnp.sqrt(temperature))
+    errors, _ = seen_errors(y - _checked(generate(z), y), mask)
+    data_part = errors / (sigma * jnp.sqrt(temperature))
     return jnp.concatenate([data_part.ravel(), z])
 
 

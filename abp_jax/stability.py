@@ -7,12 +7,14 @@ import jax
 import jax.numpy as jnp
 
 from abp_jax import data, langevin, learning, loop, model
-from abp_jax.inference import SMALL_LATENT_DIM, Chain
+from abp_jax.checks import SMALL_LATENT_DIM, Chain
 
 STABLE_BELOW = {"gauss_newton": 2.0, "adapted_langevin": 1.0}  # step sizes without a unit, where f is nearly linear
 
 
-def largest_stable_steps(f: Callable, images: jax.Array, z: jax.Array, sigma: float) -> jax.Array:
+def largest_stable_steps(
+    f: Callable, images: jax.Array, z: jax.Array, sigma: float, masks: jax.Array | None = None
+) -> jax.Array:
     """Returns for each example the largest step size at which plain Langevin is stable: (n,).
 
     Up to d = 8 exact for the Gauss-Newton precision at z (see `langevin.largest_stable_step`), above an estimate by
@@ -23,19 +25,26 @@ def largest_stable_steps(f: Callable, images: jax.Array, z: jax.Array, sigma: fl
       images: (n, ...), float32, or uint8 from 0 to 255.
       z: where the chains stand, (n, d).
       sigma: standard deviation of the noise.
+      masks: like images, True where they are seen; by default everywhere.
     """
 
-    def stable(z, y):
-        residual = lambda z: model.residual(f, z, y, sigma)
+    def stable(z, y, mask):
+        residual = lambda z: model.residual(f, z, y, sigma, mask=mask)
         if z.size <= SMALL_LATENT_DIM:
             return langevin.largest_stable_step(langevin.precision(residual, z))
         return langevin.adapted_step_size(jax.random.key(0), residual, z, 1.0)
 
-    return jax.vmap(stable)(z, data.decode(images))
+    return jax.vmap(stable)(z, data.decode(images), masks)
 
 
 def why_diverged(
-    generate: Callable, run: loop.Run, images: jax.Array, indices: jax.Array, chain: Chain, in_chain: bool
+    generate: Callable,
+    run: loop.Run,
+    images: jax.Array,
+    indices: jax.Array,
+    chain: Chain,
+    in_chain: bool,
+    masks: jax.Array | None = None,
 ) -> str:
     """Says why a run failed, and what to do.
 
@@ -46,6 +55,7 @@ def why_diverged(
       indices: (b,), the examples of the iteration that failed; n or more is padding.
       chain: settings of the chains; sigma may be a function of the iterations done.
       in_chain: whether that iteration ran chains, which warm-up does not.
+      masks: like images, True where they are seen; by default everywhere.
     """
     if run.failure == loop.LEARNING_DIVERGED or not in_chain:
         return LEARNING_DIVERGED
@@ -53,7 +63,8 @@ def why_diverged(
         return CHOOSE_ABOUT_A_HALF
     f, sigma = partial(generate, run.state.params), learning.noise_level(run.state, chain.sigma)
     indices = indices[indices < len(images)][:64]
-    stable = float(jnp.min(largest_stable_steps(f, images[indices], run.state.z[indices], sigma)))
+    masks = None if masks is None else masks[indices]
+    stable = float(jnp.min(largest_stable_steps(f, images[indices], run.state.z[indices], sigma, masks)))
     return (
         f"A Langevin chain left every reasonable range: where W stands, the largest stable step is {stable:.2g}. "
         "Pass a step_size below that (it shrinks as W learns: half of it is safer), or leave `sampler` to its default, "

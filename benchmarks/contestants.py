@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from abp_jax.inference import DEFAULTS
+from abp_jax.checks import DEFAULTS
 from benchmarks import machine
 from benchmarks.workers import TaskFailed, Worker
 

@@ -12,8 +12,8 @@ from flax import nnx
 
 import abp_jax as abp
 from abp_jax import learning, loop
+from abp_jax.checks import check_chain
 from abp_jax.generators import functional
-from abp_jax.inference import check_chain
 from abp_jax.plots import to_display
 from benchmarks.rounds import arrival
 from benchmarks.twins_flax import FlaxGenerator
@@ -91,7 +91,7 @@ def advancing(generate, params, images, z, iterations: int, *, chain, whitening:
     def action():
         nonlocal run
         run = loop.start(state, [], LONGEST) if run is None else run
-        run = advance(run, images, run.state.iteration + iterations)
+        run = advance(run, images, None, run.state.iteration + iterations)
         if int(run.failure) != loop.SOUND:
             raise FloatingPointError(f"failure {int(run.failure)} after {int(run.state.iteration)} iterations")
 

@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 import abp_jax as abp
-from abp_jax import factor_analysis, fitting, generators, inference, loop
+from abp_jax import checks, factor_analysis, fitting, generators, loop
 
 
 @pytest.fixture
@@ -267,7 +267,7 @@ def test_default_learning_rate_is_used(small_generator, small_faces, key):
 
 @pytest.mark.parametrize(("latent_dim", "sampler"), [(1, "gauss_newton"), (8, "gauss_newton"), (9, "adapted_langevin")])
 def test_default_sampler_by_the_number_of_latent_dimensions(latent_dim, sampler):
-    assert inference.check_chain(latent_dim, 0.3, None, None, None).sampler == sampler
+    assert checks.check_chain(latent_dim, 0.3, None, None, None).sampler == sampler
 
 
 def test_many_images_are_inferred_and_generated_in_batches(small_generator, key, monkeypatch):

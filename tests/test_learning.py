@@ -8,7 +8,7 @@ import pytest
 from flax import nnx
 
 import abp_jax as abp
-from abp_jax import factor_analysis, inference, langevin, learning, model
+from abp_jax import checks, factor_analysis, langevin, learning, model
 from abp_jax.generators import functional
 
 CHAIN = dict(sigma=0.3, sampler="gauss_newton", step_size=0.5, num_steps=3)
@@ -43,7 +43,7 @@ def test_whitening_of_one_latent_dimension(key):
     )
 
 
-@pytest.mark.parametrize("sampler", inference.DEFAULTS)
+@pytest.mark.parametrize("sampler", checks.DEFAULTS)
 def test_a_chain_does_not_depend_on_the_batch_it_sits_in(setup, sampler):
     generate, _, state, images = setup
     f, chain = partial(generate, state.params), CHAIN | dict(sampler=sampler, step_size=0.05)
@@ -120,6 +120,42 @@ def test_adapted_chain_is_plain_langevin_at_a_step_size_of_its_own(setup):
         path, _ = langevin.sample(chain_key, state.z[i], step, 3)
         np.testing.assert_allclose(z[i], path[-1], atol=1e-4)
         assert not np.allclose(alone[0], path[-1])  # another key: only the step size is shared
+
+
+@pytest.mark.parametrize("stretch", [1.0, 100.0])
+def test_preconditioned_chain_moves_in_units_of_the_posterior(stretch, key):
+    """On a linear model its precision is exact, and at half the largest stable step all variances are 4/3."""
+    loading, n = jnp.array([[1.0, 0.0], [-1.5, 0.2], [0.5, stretch]]), 20_000
+    exact = factor_analysis.FactorAnalysis(loading, jnp.zeros(3), jnp.asarray(0.5))
+    posterior = factor_analysis.posterior(exact, jnp.array([[0.7, -0.1, 1.0]]))
+    z = learning.infer_latents(
+        lambda z: loading @ z,
+        learning.example_keys(key, 0, jnp.arange(n)),
+        jnp.broadcast_to(posterior.mean, (n, 2)),
+        jnp.broadcast_to(jnp.array([0.7, -0.1, 1.0]), (n, 3)),
+        sigma=0.5,
+        sampler="preconditioned_langevin",
+        step_size=0.5,
+        num_steps=20,
+    )
+    cholesky = np.linalg.cholesky(np.asarray(posterior.covariance, np.float64))
+    standard = np.linalg.solve(cholesky, np.asarray(z - posterior.mean, np.float64).T)
+    np.testing.assert_allclose(standard.mean(axis=1), 0, atol=4 * np.sqrt(4 / 3 / n))
+    np.testing.assert_allclose(np.cov(standard), 4 / 3 * np.eye(2), atol=4 * 4 / 3 * np.sqrt(2 / n))
+
+
+def test_whitening_does_not_blow_up_directions_that_the_data_do_not_use(key):
+    """Data of rank 2 and d = 12: on new data every direction of z keeps about the scale of the prior."""
+    rng = np.random.default_rng(0)
+    loading = rng.normal(size=(2, 30))
+    train, test = (np.float32(rng.normal(size=(n, 2)) @ loading) for n in (300, 300))
+    generator = abp.LinearGenerator(12, 30, rngs=nnx.Rngs(0))
+    options = dict(sampler="preconditioned_langevin", sigma=0.1)
+    result = abp.fit(generator, train, 120, key=key, learning_rate=0.02, progress=False, **options)
+    z = abp.infer(result.generator, test, key=key, num_starts=1, **options)
+    assert abp.reconstruction_error(result.generator, z, test).mean() < 0.02
+    directions = np.linalg.eigvalsh(np.cov(np.asarray(z).T))
+    assert directions[-1] < 1.6**2 and directions[0] > 0.5**2
 
 
 def test_padding_changes_nothing(setup):
