@@ -111,7 +111,8 @@ def fit(
         and a large network make it small: W learns the images by heart, and sigma follows.
       sampler: "gauss_newton" (preconditioned Langevin; a step costs d forward derivatives; the default up to d = 8),
         "adapted_langevin" (Langevin at a fraction of each example's largest stable step, whose cost does not grow with
-        d; the default above), "langevin" (plain, seed equation 7); "gauss_newton_mala" or "mala", with an accept step.
+        d; the default above), "preconditioned_langevin" (the same in coordinates that suit the mean posterior, which
+        mixes far better where there are images enough), "langevin" (plain, seed equation 7); "gauss_newton_mala" or "mala", with an accept step.
       num_steps: steps for each example in an iteration; by default 5 for the Gauss-Newton samplers, 20 for
         "adapted_langevin" and 30 for "langevin" and "mala".
       step_size: s, by default 0.5 for the Gauss-Newton samplers, whose s has no unit, and 0.01 for "langevin" and

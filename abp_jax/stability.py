@@ -9,7 +9,11 @@ import jax.numpy as jnp
 from abp_jax import data, langevin, learning, loop, model
 from abp_jax.checks import SMALL_LATENT_DIM, Chain
 
-STABLE_BELOW = {"gauss_newton": 2.0, "adapted_langevin": 1.0}  # step sizes without a unit, where f is nearly linear
+STABLE_BELOW = {  # step sizes without a unit, where f is nearly linear
+    "gauss_newton": 2.0,
+    "adapted_langevin": 1.0,
+    "preconditioned_langevin": 1.0,
+}
 
 
 def largest_stable_steps(
@@ -78,6 +82,6 @@ LEARNING_DIVERGED = (
 )
 CHOOSE_ABOUT_A_HALF = (
     "A Langevin chain left every reasonable range. This sampler's step_size has no unit: it is stable below 2 "
-    '("gauss_newton") or 1 ("adapted_langevin") where f is nearly linear, and 0.5 is a good choice. Data far from the '
+    '("gauss_newton") or 1 ("adapted_langevin", "preconditioned_langevin") where f is nearly linear, and 0.5 is a good choice. Data far from the '
     "scale of 1 need scaling."
 )

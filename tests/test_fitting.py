@@ -124,7 +124,10 @@ def test_divergence_is_explained_and_keeps_the_last_sound_result(key):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (dict(sampler="hmc"), r"sampler must be one of \['adapted_langevin', 'gauss_newton', .*'mala'\], got 'hmc'"),
+        (
+            dict(sampler="hmc"),
+            r"sampler must be one of \['adapted_langevin', 'gauss_newton', .*'mala', 'preconditioned_langevin'\], got 'hmc'",
+        ),
         (dict(sigma=0.0), "sigma must be positive, got 0"),
         (dict(step_size=-1.0), "step_size must be positive"),
         (dict(num_steps=0), "num_steps must be positive"),
