@@ -112,11 +112,12 @@ def fit(
       sampler: "gauss_newton" (preconditioned Langevin; a step costs d forward derivatives; the default up to d = 8),
         "adapted_langevin" (Langevin at a fraction of each example's largest stable step, whose cost does not grow with
         d; the default above), "preconditioned_langevin" (the same in coordinates that suit the mean posterior, which
-        mixes far better where there are images enough), "langevin" (plain, seed equation 7); "gauss_newton_mala" or "mala", with an accept step.
+        mixes far better where there are images enough), "langevin" (plain, seed equation 7); "gauss_newton_mala" or
+        "mala", with an accept step.
       num_steps: steps for each example in an iteration; by default 5 for the Gauss-Newton samplers, 20 for
-        "adapted_langevin" and 30 for "langevin" and "mala".
+        "adapted_langevin", 10 for "preconditioned_langevin" and 30 for "langevin" and "mala".
       step_size: s, by default 0.5 for the Gauss-Newton samplers, whose s has no unit, and 0.01 for "langevin" and
-        "mala"; for "adapted_langevin" the fraction, by default 0.5.
+        "mala"; for the adapted and the preconditioned one the fraction, by default 0.5.
       whitening: after each inference, give z mean 0 and covariance I over the examples (see `learning.whiten`).
       num_warmup: how many of the iterations, at the start, learn W alone with z as drawn from the prior. W then knows
         the mean of the data before anything is inferred; else the first chains would make up for it with a huge z.

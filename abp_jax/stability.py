@@ -82,6 +82,6 @@ LEARNING_DIVERGED = (
 )
 CHOOSE_ABOUT_A_HALF = (
     "A Langevin chain left every reasonable range. This sampler's step_size has no unit: it is stable below 2 "
-    '("gauss_newton") or 1 ("adapted_langevin", "preconditioned_langevin") where f is nearly linear, and 0.5 is a good choice. Data far from the '
-    "scale of 1 need scaling."
+    '("gauss_newton") or 1 ("adapted_langevin", "preconditioned_langevin") where f is nearly linear, and 0.5 is a good '
+    "choice. Data far from the scale of 1 need scaling."
 )
