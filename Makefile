@@ -4,7 +4,7 @@ PY := .venv/bin/python
 SCREEN := $(if $(SSH_CONNECTION),,$(or $(DISPLAY),$(WAYLAND_DISPLAY),$(filter Darwin,$(shell uname))))
 LAB_FLAGS := $(if $(SCREEN),,--no-browser) $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help install lab test notebooks bench lint lock address colab try-colab clean
+.PHONY: help install lab test notebooks bench lint lock experiments address colab try-colab clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -25,6 +25,9 @@ notebooks: install  ## execute every notebook in place (NOTEBOOKS=notebooks/05*.
 
 bench: install  ## measure and write benchmarks/RESULTS.md (GPU=1 on a GPU; ARGS="--only iteration" some sections)
 	$(PY) -m benchmarks $(if $(GPU),--gpu) $(ARGS)
+
+experiments: install  ## learn again what notebooks 11 to 15 show; a killed run goes on (ARGS="--only incomplete" some)
+	$(PY) -m experiments $(ARGS)
 
 lint: install  ## check style and format, notebooks included
 	$(PY) -m ruff check

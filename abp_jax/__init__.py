@@ -14,6 +14,7 @@ The files, in the order in which data flows:
 - quadrature: the exact posterior, where z has two numbers
 - learning: one iteration, which infers z, whitens, learns W
 - loop: many iterations in one compiled call, batches, devices
+- masks: which pixels are seen
 - checks: what the two below are given
 - inference: z for images that were not trained on (infer)
 - checkpoints: save and restore
@@ -44,6 +45,7 @@ from abp_jax import (
     langevin,
     learning,
     loop,
+    masks,
     metrics,
     model,
     monitor,
@@ -113,6 +115,7 @@ __all__ = [
     "load_lion_tiger_generator",
     "load_textures",
     "loop",
+    "masks",
     "metrics",
     "model",
     "monitor",

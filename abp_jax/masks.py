@@ -1,0 +1,46 @@
+"""Which pixels of an image are seen: masks for `fit` and `infer`, True where seen, (num, size, size)."""
+
+import numpy as np
+
+
+def scattered_blocks(num: int, size: int, hidden: float, *, block: int = 3, seed: int = 0) -> np.ndarray:
+    """Hides blocks at random places, until a share of the pixels is hidden (the paper's P.5, P.7 and P.9).
+
+    Blocks may overlap and stick out over the border. The last of them goes over the share by less than its size.
+
+    Args:
+      num: how many masks.
+      size: side of the images, in pixels.
+      hidden: share of the pixels to hide, between 0 and 1.
+      block: side of a block, in pixels.
+      seed: of the places.
+
+    Returns:
+      bool array (num, size, size), True where a pixel is seen.
+
+    Raises:
+      ValueError: hidden is not between 0 and 1, or a block is not between 1 and size pixels wide.
+    """
+    if not 0 < hidden < 1:
+        raise ValueError(f"hidden is a share of the pixels between 0 and 1, got {hidden}.")
+    _check_block(block, size)
+    rng, seen = np.random.default_rng(seed), np.ones((num, size, size), bool)
+    for mask in seen:
+        while mask.mean() > 1 - hidden:
+            row, column = rng.integers(1 - block, size, 2)
+            mask[max(0, row) : row + block, max(0, column) : column + block] = False
+    return seen
+
+
+def one_block(num: int, size: int, block: int, *, seed: int = 0) -> np.ndarray:
+    """Hides one square at a random place inside each image (the paper's M20 and M30). Arguments as above."""
+    _check_block(block, size)
+    rng, seen = np.random.default_rng(seed), np.ones((num, size, size), bool)
+    for mask, (row, column) in zip(seen, rng.integers(0, size - block, (num, 2), endpoint=True), strict=True):
+        mask[row : row + block, column : column + block] = False
+    return seen
+
+
+def _check_block(block, size):
+    if not 1 <= block <= size:
+        raise ValueError(f"block is the side of a square inside the image, from 1 to {size} pixels; got {block}.")

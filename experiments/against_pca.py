@@ -1,0 +1,55 @@
+"""Notebook 15: the error of reconstructing clothes that were not learned, by the generator and by PCA, at several d."""
+
+import time
+
+import numpy as np
+from sklearn.decomposition import PCA
+
+import abp_jax as abp
+from experiments import recipe
+from experiments.records import Records
+
+LATENT_DIMS = (20, 60, 100, 200)
+SEEDS = (0, 1, 2)
+NUM_TRAIN, NUM_TEST = 1000, 300  # as in the paper
+SETTINGS = dict(width=16, num_iterations=600)
+LAST_SIGMA = {20: 0.15, 60: 0.1, 100: 0.07, 200: 0.05}
+
+
+def split(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns 1,000 clothes to learn and 300 others, drawn from the 10,000."""
+    chosen = np.random.default_rng(seed).permutation(10_000)[: NUM_TRAIN + NUM_TEST]
+    images = abp.load_clothes()[chosen]
+    return images[:NUM_TRAIN], images[NUM_TRAIN:]
+
+
+def run(latent_dim: int, seed: int, name: str, settings: dict) -> dict:
+    train, test = split(seed)
+    begin = time.perf_counter()
+    result = recipe.learn(name, train, latent_dim=latent_dim, seed=seed, **settings)
+    seconds = time.perf_counter() - begin
+    z = recipe.descend(result.generator, test)
+    pca = PCA(latent_dim, svd_solver="full").fit(train.reshape(NUM_TRAIN, -1))
+    by_pca = lambda images: pca.inverse_transform(pca.transform(images.reshape(len(images), -1))).reshape(images.shape)
+    return {
+        "train": float(np.mean(recipe.error(result.generator, result.z, train))),
+        "test": float(np.mean(recipe.error(result.generator, z, test))),
+        "pca train": float(np.mean((train - by_pca(train)) ** 2)),
+        "pca test": float(np.mean((test - by_pca(test)) ** 2)),
+        "root mean square of z": float(np.sqrt(np.mean(np.square(z)))),
+        "largest direction of z": float(np.sqrt(np.linalg.eigvalsh(np.cov(np.asarray(z).T))[-1])),
+        "seconds": seconds,
+    }
+
+
+def against_pca() -> None:
+    """Every d and seed; smaller d first, and the seeds in turn, so that the table fills evenly."""
+    records = Records("against_pca")
+    for seed in SEEDS:
+        for latent_dim in LATENT_DIMS:
+            name = f"against_pca d={latent_dim} seed={seed}"
+            settings = SETTINGS | dict(last_sigma=LAST_SIGMA[latent_dim])
+            recipe.say(name)
+            result = records.once(name, settings, lambda: run(latent_dim, seed, name, settings))  # noqa: B023
+            ratio = result["test"] / result["pca test"]
+            recipe.say(f"  test: generator {result['test']:.4f}, PCA {result['pca test']:.4f}, ratio {ratio:.2f}")

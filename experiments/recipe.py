@@ -1,0 +1,97 @@
+"""How every generator of the experiments is learned, and how z is inferred for images that it did not see."""
+
+import jax
+import numpy as np
+import optax
+from flax import nnx
+
+import abp_jax as abp
+from experiments.records import CHECKPOINTS
+
+SAMPLER = "preconditioned_langevin"
+FIRST_SIGMA = 2.0  # the range of the images: z is nearly free, and finds its place among the others
+DESCENT = (0.3, 0.1, 0.05)  # of sigma, for images that were not learned
+
+
+def falling_sigma(num_iterations: int, last: float) -> optax.Schedule:
+    """sigma falls from 2 to `last` along an exponential, over the first three quarters of the iterations."""
+    return optax.exponential_decay(FIRST_SIGMA, int(0.75 * num_iterations), last / FIRST_SIGMA, end_value=last)
+
+
+def falling_rate(num_iterations: int, first: float = 2e-3) -> optax.Schedule:
+    """The learning rate: constant for half of the iterations, then along a cosine to 0."""
+    half = num_iterations // 2
+    fall = optax.cosine_decay_schedule(first, num_iterations - half)
+    return optax.join_schedules([optax.constant_schedule(first), fall], [half])
+
+
+def learn(
+    name: str,
+    images: np.ndarray,
+    *,
+    latent_dim: int,
+    width: int,
+    num_iterations: int,
+    last_sigma: float,
+    seed: int = 0,
+    until: int | None = None,
+    **seen,
+) -> abp.FitResult:
+    """Learns a ConvGenerator in batches of 100, from where a killed run of this name stood.
+
+    Args:
+      name: of the folder of checkpoints.
+      images: (n, 32, 32, 1) in [-1, 1]; or what `measure` gives of them.
+      latent_dim, width: of the generator.
+      num_iterations: of the whole run, to which its schedules belong.
+      last_sigma: see `falling_sigma`.
+      seed: of the first W, and of the run.
+      until: stop earlier, after this many iterations.
+      seen: mask or measure, as for `abp.fit`.
+    """
+    generator = abp.ConvGenerator(latent_dim, 32, width, 1, rngs=nnx.Rngs(seed))
+    return abp.fit(
+        generator,
+        images,
+        until or num_iterations,
+        key=jax.random.key(seed),
+        sigma=falling_sigma(num_iterations, last_sigma),
+        sampler=SAMPLER,
+        learning_rate=falling_rate(num_iterations),
+        batch_size=100,
+        checkpoint_dir=CHECKPOINTS / f"{name}, {width} wide, {num_iterations} to {last_sigma}",
+        checkpoint_every=100,
+        **seen,
+    )
+
+
+def descend(generator: nnx.Module, images: np.ndarray, *, num_steps: int = 100, seed: int = 1, **seen) -> jax.Array:
+    """Infers z from 0 while sigma falls, `num_steps` at each of its values. Returns (n, d)."""
+    z = None
+    for sigma in DESCENT:
+        z = abp.infer(
+            generator,
+            images,
+            key=jax.random.key(seed),
+            sigma=sigma,
+            sampler=SAMPLER,
+            num_steps=num_steps,
+            num_starts=1,
+            z=z,
+            **seen,
+        )
+    return z
+
+
+def error(generator: nnx.Module, z: jax.Array, images: np.ndarray, mask: np.ndarray | None = None) -> list[float]:
+    """Returns the mean squared error of each image, over the numbers where the mask is True."""
+    return np.asarray(abp.reconstruction_error(generator, z, images, mask), float).tolist()
+
+
+def mean_and_error(values: list[float]) -> tuple[float, float]:
+    """Returns the mean and its standard error."""
+    return float(np.mean(values)), float(np.std(values, ddof=1) / len(values) ** 0.5)
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
