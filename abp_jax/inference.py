@@ -9,7 +9,7 @@ from flax import nnx
 
 from abp_jax import data, learning, model
 from abp_jax.checks import check_chain, check_positive, observe
-from abp_jax.generators import BATCH, functional
+from abp_jax.generators import BATCH
 
 
 def infer(
@@ -51,31 +51,35 @@ def infer(
     """
     check_positive(num_starts=num_starts)
     chain = check_chain(generator.latent_dim, sigma, sampler, num_steps, step_size)
-    generate, images, mask = observe(generator, images, mask, measure)
-    _, params = functional(generator)
+    _, images, mask = observe(generator, images, mask, measure)
     shape = (len(images), generator.latent_dim)
     if z is not None and jnp.shape(z) != shape:
         raise ValueError(f"z has one row for each image, {shape}; got {jnp.shape(z)}.")
 
-    @jax.jit
-    def chains(params, images, mask, keys, z):
-        f = partial(generate, params)
-
-        def one(example):
-            key, z, y, seen = example
-            alone = jax.tree.map(lambda a: a[None], (key, z, y, seen))
-            (z,) = learning.infer_latents(f, *alone, **chain._asdict())
-            return z, model.log_joint(f, z, y, sigma, mask=seen)
-
-        return jax.lax.map(one, (keys, z, data.decode(images), mask), batch_size=BATCH)
-
+    graphdef, params = nnx.split(generator)
+    ends = partial(_ends, graphdef, measure, chain.sampler, chain.num_steps, params, images, mask)
     keys = lambda s: learning.example_keys(key, s, jnp.arange(len(images)))
     draw = jax.vmap(lambda key: jax.random.normal(key, shape[1:]))
     begins = [z] * num_starts if z is not None else [jnp.zeros(shape)]
     begins += [draw(keys(num_starts + s)) for s in range(len(begins), num_starts)]
-    starts = [chains(params, images, mask, keys(s), begin) for s, begin in enumerate(begins)]
-    ends, scores = (jnp.stack(parts) for parts in zip(*starts, strict=True))
+    reached = [ends(keys(s), begin, chain.sigma, chain.step_size) for s, begin in enumerate(begins)]
+    z, scores = (jnp.stack(parts) for parts in zip(*reached, strict=True))
     scores = jnp.where(jnp.isfinite(scores), scores, -jnp.inf)
     if not bool(jnp.all(jnp.isfinite(scores.max(axis=0)))):
         raise ValueError(f"every chain of an image diverged with step_size={chain.step_size:g}: pass a smaller one.")
-    return ends[jnp.argmax(scores, axis=0), jnp.arange(len(images))]
+    return z[jnp.argmax(scores, axis=0), jnp.arange(len(images))]
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _ends(graphdef, measure, sampler, num_steps, params, images, mask, keys, z, sigma, step_size):
+    """Where the chain of each image ends, and log p(y, z) there. Compiled once for each generator and shape."""
+    generator = nnx.merge(graphdef, params)
+    f = generator if measure is None else lambda z: measure(generator(z))
+    chain = dict(sigma=sigma, sampler=sampler, num_steps=num_steps, step_size=step_size)
+
+    def one(example):
+        key, z, y, mask = example
+        (z,) = learning.infer_latents(f, *jax.tree.map(lambda a: a[None], example), **chain)
+        return z, model.log_joint(f, z, y, sigma, mask=mask)
+
+    return jax.lax.map(one, (keys, z, data.decode(images), mask), batch_size=BATCH)
