@@ -20,6 +20,7 @@ The files, in the order in which data flows:
 - checkpoints: save and restore
 - stability: the largest stable step, and why a run diverged
 - fitting: a whole run (fit)
+- baselines: what fills in hidden pixels without a generator
 - metrics, plots, widgets: numbers, figures, images as bytes
 - monitor_picture, monitor: a run, to be watched while it goes on
 - explorer_plane, explorer (with explorer_view.js): the plane of z under your hand; explorer_plain, without anywidget
@@ -31,6 +32,7 @@ The files, in the order in which data flows:
 import importlib.util
 
 from abp_jax import (
+    baselines,
     checkpoints,
     checks,
     compilation_cache,
@@ -85,6 +87,7 @@ __all__ = [
     "MLPGenerator",
     "StepSizeLaboratory",
     "TrainingMonitor",
+    "baselines",
     "checkpoints",
     "checks",
     "clothes_labels",

@@ -2,9 +2,10 @@
 
 import argparse
 
-from experiments import against_pca, incomplete, regimes
+from experiments import against_pca, incomplete, regimes, whitening
 
 EXPERIMENTS = {
+    "whitening": whitening.whitening,
     "regimes": regimes.regimes,
     "incomplete": incomplete.incomplete,
     "against_pca": against_pca.against_pca,

@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA
 
 import abp_jax as abp
 from experiments import recipe
-from experiments.records import Records
+from experiments.records import FOLDER, Records
 
 LATENT_DIMS = (20, 60, 100, 200)
 SEEDS = (0, 1, 2)
@@ -29,6 +29,8 @@ def run(latent_dim: int, seed: int, name: str, settings: dict) -> dict:
     result = recipe.learn(name, train, latent_dim=latent_dim, seed=seed, **settings)
     seconds = time.perf_counter() - begin
     z = recipe.descend(result.generator, test)
+    if (latent_dim, seed) == (LATENT_DIMS[0], SEEDS[0]):
+        abp.save_generator(FOLDER / "against_pca_generator.safetensors", result.generator, result.z, np.float16)
     pca = PCA(latent_dim, svd_solver="full").fit(train.reshape(NUM_TRAIN, -1))
     by_pca = lambda images: pca.inverse_transform(pca.transform(images.reshape(len(images), -1))).reshape(images.shape)
     return {

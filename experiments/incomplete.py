@@ -8,8 +8,8 @@ import numpy as np
 
 import abp_jax as abp
 from abp_jax import masks
+from abp_jax.baselines import missing_pca, nearest_neighbour
 from experiments import recipe
-from experiments.missing_pca import MissingPCA, nearest_neighbour
 from experiments.records import FOLDER, Records
 
 NUM_TRAIN, NUM_TEST, SIZE = 1000, 200, 32
@@ -71,7 +71,7 @@ def run_mask(name: str) -> dict:
     by_pca = {}
     for d in PCA_DIMS:
         recipe.say(f"  PCA with missing data, d = {d}")
-        pca = MissingPCA(rows, flat, d)
+        pca = missing_pca(rows, flat, d)
         by_pca[str(d)] = {
             "train": on_hidden(pca.recover(rows, flat), train, seen),
             "test": on_hidden(pca.recover(rows_test, flat_test), test, seen_test),

@@ -35,7 +35,7 @@ def learn(
     last_sigma: float,
     seed: int = 0,
     until: int | None = None,
-    **seen,
+    **options,
 ) -> abp.FitResult:
     """Learns a ConvGenerator in batches of 100, from where a killed run of this name stood.
 
@@ -47,13 +47,17 @@ def learn(
       last_sigma: see `falling_sigma`.
       seed: of the first W, and of the run.
       until: stop earlier, after this many iterations.
-      seen: mask or measure, as for `abp.fit`.
+      options: mask, measure or whitening, as for `abp.fit`.
+
+    Raises:
+      KeyboardInterrupt: it was stopped; the same call goes on from there.
     """
     generator = abp.ConvGenerator(latent_dim, 32, width, 1, rngs=nnx.Rngs(seed))
-    return abp.fit(
+    until = until or num_iterations
+    result = abp.fit(
         generator,
         images,
-        until or num_iterations,
+        until,
         key=jax.random.key(seed),
         sigma=falling_sigma(num_iterations, last_sigma),
         sampler=SAMPLER,
@@ -61,8 +65,11 @@ def learn(
         batch_size=100,
         checkpoint_dir=CHECKPOINTS / f"{name}, {width} wide, {num_iterations} to {last_sigma}",
         checkpoint_every=100,
-        **seen,
+        **options,
     )
+    if len(result.losses) < until:  # Ctrl-C: `fit` has saved its state; a half-learned generator is not measured
+        raise KeyboardInterrupt
+    return result
 
 
 def descend(generator: nnx.Module, images: np.ndarray, *, num_steps: int = 100, seed: int = 1, **seen) -> jax.Array:

@@ -1,13 +1,19 @@
-"""The experiments' own parts: records that are never half-written, and baselines that do what they say."""
+"""The experiments: records that are never half-written, and what is learned and measured."""
 
 import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from experiments import recipe, regimes
-from experiments.missing_pca import MissingPCA, nearest_neighbour
 from experiments.records import Records
+
+ROOT = Path(__file__).parent.parent
 
 
 def test_a_finished_run_is_not_run_again_unless_its_settings_changed(tmp_path):
@@ -28,44 +34,6 @@ def interrupted():
     raise KeyboardInterrupt
 
 
-@pytest.fixture(scope="module")
-def low_rank():
-    """Rows of rank 3 with noise of .1, and which of their numbers are seen."""
-    rng = np.random.default_rng(0)
-    rows = rng.normal(size=(400, 3)) @ rng.normal(size=(3, 40)) + 2 + 0.1 * rng.normal(size=(400, 40))
-    return rows, rng.random(rows.shape) < 0.5
-
-
-def test_pca_with_missing_data_recovers_a_low_rank(low_rank):
-    rows, seen = low_rank
-    rows = rows / np.abs(rows).max()  # images lie in [-1, 1]
-    pca = MissingPCA(np.where(seen, rows, np.nan), seen, 3)
-    recovered = pca.recover(np.where(seen, rows, np.nan), seen)
-    assert np.mean((recovered - rows)[~seen] ** 2) < 0.02 * rows.var()
-
-
-def test_pca_with_everything_seen_is_pca(low_rank):
-    from sklearn.decomposition import PCA
-
-    rows = low_rank[0] / np.abs(low_rank[0]).max()
-    everything = np.ones(rows.shape, bool)
-    ours = MissingPCA(rows, everything, 3, num_rounds=300)
-    theirs = PCA(3).fit(rows)
-    np.testing.assert_allclose(ours.variance, theirs.noise_variance_, rtol=0.1)
-    by_theirs = theirs.inverse_transform(theirs.transform(rows))
-    np.testing.assert_allclose(ours.recover(rows, everything), by_theirs, atol=0.01)
-
-
-def test_nearest_neighbour_takes_what_its_neighbours_show():
-    library = np.array([[0.0, 0.0, 0.1, 0.2], [1.0, 1.0, 0.9, 0.8]])
-    library_seen = np.array([[True, True, True, False], [True, True, True, True]])
-    rows, seen = np.array([[0.1, 0.0, 9.0, 9.0]]), np.array([[True, True, False, False]])
-    filled = nearest_neighbour(rows, seen, library, library_seen)
-    np.testing.assert_array_equal(filled, [[0.1, 0.0, 0.1, 0.8]])  # the last one from the second nearest
-    itself = nearest_neighbour(library, library_seen, library, library_seen, same=True)
-    np.testing.assert_array_equal(itself, [[0.0, 0.0, 0.1, 0.8], [1.0, 1.0, 0.9, 0.8]])
-
-
 def test_sigma_falls_and_then_stays():
     sigma = recipe.falling_sigma(400, 0.1)
     assert float(sigma(0)) == pytest.approx(2.0)
@@ -80,3 +48,32 @@ def test_held_out_clothes_are_not_learned():
     assert not any(image.tobytes() in flat for image in np.int8(np.rint(mirrored * 127)))
     assert all(image.tobytes() in flat for image in np.int8(np.rint(kinds["train"] * 127)))
     assert [len(images) for images in kinds.values()] == [100, 200, 200]
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_no_result(tmp_path):
+    program = f"""
+import sys
+from pathlib import Path
+from experiments import recipe
+from experiments.records import Records
+from abp_jax import load_clothes
+
+recipe.CHECKPOINTS = Path({str(tmp_path / "checkpoints")!r})
+settings = dict(latent_dim=4, width=1, num_iterations=int(sys.argv[1]), last_sigma=0.3)
+learned = lambda: recipe.learn("trial", load_clothes(100), **settings)
+Records("trial", Path({str(tmp_path)!r})).once("run", settings, lambda: {{"error": float(learned().losses[-1])}})
+"""
+    command = [sys.executable, "-c", program, "1000000"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    bar = ""
+    while not re.search(r"\| [1-9]\d+/1000000", bar):  # the bar is written over itself, without line ends
+        piece = process.stdout.read(20)
+        assert piece, process.stderr.read()
+        bar += piece
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=120)
+    assert process.returncode != 0 and "KeyboardInterrupt" in errors
+    assert "Stopped after" in rest
+    assert not (tmp_path / "trial.json").exists()
+    (folder,) = (tmp_path / "checkpoints").iterdir()
+    assert len(list(folder.iterdir())) > 0
