@@ -48,6 +48,7 @@ def load_clothes(num: int | None = None, *, split: str = "test", size: int = SIZ
       float32 array of shape (num, size, size, 1) in [-1, 1].
 
     Raises:
+      FileNotFoundError: this copy of the course has no clothes.
       ConnectionError: the 60,000 are neither in the cache nor to be had.
       ValueError: an unknown split, more images than there are, or a file that is not the expected one.
     """
@@ -172,6 +173,11 @@ def _clothes(split, which):
         raise ValueError(f'split must be "test" (10,000 clothes) or "train" (60,000, to be fetched), got {split!r}.')
     name = CLOTHES_FILES[split][which]
     file = data_folder() / "clothes" / name if split == "test" else _fetch(name)
+    if not file.exists():
+        raise FileNotFoundError(
+            f"no {file}: this copy of the course came without the clothes, like a bundle of a notebook without "
+            "them. Install the course from its repository."
+        )
     content = gzip.decompress(file.read_bytes())
     _check_hash(name, content, f"Put the file back from the repository, or delete {file} to fetch it again.")
     return content

@@ -1,17 +1,19 @@
 """Writes dist/colab: each notebook with the course inside it, to be uploaded to Colab alone.
 
 A bundle has one cell more than its notebook, shown folded: it holds the wheel, package and data, as text, and writes it
-to a file. The cell after it, the notebook's own first one, installs that file instead of asking the repository. Every
-bundle carries all of the data, so that it does not matter which of them ran first, or which line a reader adds.
+to a file. The cell after it, the notebook's own first one, installs that file instead of asking the repository. The
+clothes, which are larger than all the rest, are in the bundles of those notebooks alone that ask for them.
 """
 
 import base64
+import io
 import json
 import posixpath
 import re
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 from set_address import ROOT, address
@@ -37,6 +39,19 @@ def build_wheel() -> tuple[str, bytes]:
         return wheel.name, wheel.read_bytes()
 
 
+def without_clothes(wheel: bytes) -> bytes:
+    """Returns the wheel without the clothes and what was learned from them."""
+    here = lambda name: not name.startswith(("abp_jax/_data/clothes/", "abp_jax/_data/experiments/"))
+    smaller = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(wheel)) as old, zipfile.ZipFile(smaller, "w", zipfile.ZIP_DEFLATED) as new:
+        for entry in filter(lambda entry: here(entry.filename), old.infolist()):
+            content = old.read(entry)
+            if entry.filename.endswith(".dist-info/RECORD"):  # the list of the files
+                content = b"".join(line for line in content.splitlines(True) if here(line.decode()))
+            new.writestr(entry, content)
+    return smaller.getvalue()
+
+
 def bundle(notebook: dict, name: str, wheel: bytes, address: str) -> dict:
     """Returns the notebook with the wheel inside, without badges, and without links that lead nowhere on Colab."""
     cells = [dict(cell, source="".join(cell["source"])) for cell in notebook["cells"]]
@@ -48,6 +63,8 @@ def bundle(notebook: dict, name: str, wheel: bytes, address: str) -> dict:
     if repository not in cells[first]["source"]:
         raise ValueError(f"the first cell was expected to install {repository}, but it is\n{cells[first]['source']}")
     cells[first]["source"] = cells[first]["source"].replace(repository, '"{wheel}[samplers]"')
+    if not any("load_clothes" in cell["source"] for cell in cells if cell["cell_type"] == "code"):
+        wheel = without_clothes(wheel)
     carrier = CARRIER.format(name=name, text=base64.b64encode(wheel).decode())
     cells.insert(first, code_cell(carrier))
     return notebook | {"cells": cells}
