@@ -158,7 +158,8 @@ def fit(
         check_whitening(generator, images)
     _, params = functional(generator)
     learning_rate = default_learning_rate(generator) if learning_rate is None else learning_rate
-    optimizer = optax.adamw(_schedule(learning_rate, num_iterations), b1=0.5, weight_decay=weight_decay)
+    rate = learning_rate if callable(learning_rate) else constant_then_cosine(learning_rate, num_iterations)
+    optimizer = optax.adamw(rate, b1=0.5, weight_decay=weight_decay)
     state = learning.init(params, optimizer, len(images), generator.latent_dim, key)
     state = state._replace(sigma=jnp.float32(sigma) if learn_sigma else None)
     losses = np.zeros(0)
@@ -255,9 +256,8 @@ def default_learning_rate(generator: nnx.Module) -> float:
     return 2e-3 * min(1.0, 256 / widest)
 
 
-def _schedule(learning_rate, num_iterations):
-    if callable(learning_rate):
-        return learning_rate
+def constant_then_cosine(learning_rate: float, num_iterations: int) -> optax.Schedule:
+    """Returns the schedule of `fit`: constant for the first half of the iterations, then along a cosine to 0."""
     half = num_iterations // 2
     fall = optax.cosine_decay_schedule(learning_rate, max(1, num_iterations - half))
     return optax.join_schedules([optax.constant_schedule(learning_rate), fall], [half])

@@ -6,8 +6,10 @@ import optax
 from flax import nnx
 
 import abp_jax as abp
+from abp_jax import fitting
 from experiments.records import CHECKPOINTS
 
+LEARNING_RATE = 2e-3
 SAMPLER = "preconditioned_langevin"
 FIRST_SIGMA = 2.0  # the range of the images: z is nearly free, and finds its place among the others
 DESCENT = (0.3, 0.1, 0.05)  # of sigma, for images that were not learned
@@ -16,13 +18,6 @@ DESCENT = (0.3, 0.1, 0.05)  # of sigma, for images that were not learned
 def falling_sigma(num_iterations: int, last: float) -> optax.Schedule:
     """sigma falls from 2 to `last` along an exponential, over the first three quarters of the iterations."""
     return optax.exponential_decay(FIRST_SIGMA, int(0.75 * num_iterations), last / FIRST_SIGMA, end_value=last)
-
-
-def falling_rate(num_iterations: int, first: float = 2e-3) -> optax.Schedule:
-    """The learning rate: constant for half of the iterations, then along a cosine to 0."""
-    half = num_iterations // 2
-    fall = optax.cosine_decay_schedule(first, num_iterations - half)
-    return optax.join_schedules([optax.constant_schedule(first), fall], [half])
 
 
 def learn(
@@ -61,7 +56,7 @@ def learn(
         key=jax.random.key(seed),
         sigma=falling_sigma(num_iterations, last_sigma),
         sampler=SAMPLER,
-        learning_rate=falling_rate(num_iterations),
+        learning_rate=fitting.constant_then_cosine(LEARNING_RATE, num_iterations),
         batch_size=100,
         checkpoint_dir=CHECKPOINTS / f"{name}, {width} wide, {num_iterations} to {last_sigma}",
         checkpoint_every=100,
