@@ -103,18 +103,18 @@ def run_chains(
             step = lambda key, z: langevin.gauss_newton_step(key, z, residual, step_size)
         elif sampler == "langevin":
             step = lambda key, z: langevin.langevin_step(key, z, log_joint, step_size)
-        else:  # plain Langevin in coordinates v with z = L'^-1 v
+        else:  # plain Langevin, in coordinates v with z = L'^-1 v if there is an L
             key, probe_key = jax.random.split(key)
-            to_z = lambda v: solve_triangular(cholesky, v, lower=True, trans="T")
-            v = cholesky.T @ z
+            to_z = lambda v: v if cholesky is None else solve_triangular(cholesky, v, lower=True, trans="T")
+            v = z if cholesky is None else cholesky.T @ z
             adapted = langevin.adapted_step_size(probe_key, lambda v: residual(to_z(v)), v, step_size)
             step = lambda key, v: langevin.langevin_step(key, v, lambda v: log_joint(to_z(v)), adapted)
             return to_z(langevin.sample(key, v, step, num_steps)[0][-1]), jnp.full((), jnp.nan)
         return langevin.sample(key, z, step, num_steps)[0][-1], jnp.full((), jnp.nan)
 
-    precondition = sampler == "preconditioned_langevin"
-    precision = mean_precision(generate, z.shape[1], sigma) if precondition else jnp.eye(z.shape[1])
-    cholesky = jnp.linalg.cholesky(precision)
+    cholesky = None
+    if sampler == "preconditioned_langevin":
+        cholesky = jnp.linalg.cholesky(mean_precision(generate, z.shape[1], sigma))
     return jax.vmap(chain)(keys, z, images, masks)
 
 
@@ -122,7 +122,8 @@ def mean_precision(generate: Callable, latent_dim: int, sigma: float, num_draws:
     """The precision of the posterior, averaged over where z may be: E[J'J] / sigma^2 + I with J = df/dz, (d, d).
 
     The mean is over draws from the prior, always the same: so it depends on W alone, and a chain that uses it does not
-    feel the batch it sits in. Costs d forward derivatives a draw, for all the examples together.
+    feel the batch it sits in. It only sets the coordinates and knows no mask; the step size is each example's own.
+    Costs d forward derivatives a draw, for all the examples together.
     """
 
     def one(z):
