@@ -21,8 +21,7 @@ class MissingPCA(NamedTuple):
     def posterior(self, rows: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns mean (n, d) and covariance (n, d, d) of z given the numbers of rows (n, D) where `seen` is True."""
         d = self.loading.shape[1]
-        outer = (self.loading[:, :, None] * self.loading[:, None, :]).reshape(-1, d * d)
-        precision = (seen.astype(float) @ outer).reshape(-1, d, d) / self.variance + np.eye(d)
+        precision = (seen.astype(float) @ _outer(self.loading)).reshape(-1, d, d) / self.variance + np.eye(d)
         covariance = np.linalg.inv(precision)
         pull = np.where(seen, rows - self.mean, 0.0) @ self.loading / self.variance
         return np.einsum("nij,nj->ni", covariance, pull), covariance
@@ -56,15 +55,20 @@ def missing_pca(rows: np.ndarray, seen: np.ndarray, num_components: int, num_rou
     for _ in range(num_rounds):
         z, covariance = pca.posterior(rows, seen)
         with_one = np.concatenate([z, np.ones((n, 1))], axis=1)  # the mean is one more column of W
-        moments = with_one[:, :, None] * with_one[:, None, :]
+        moments = _outer(with_one).reshape(n, d + 1, d + 1)
         moments[:, :d, :d] += covariance
         left = np.tensordot(weights.T, moments, axes=1) + 1e-3 * np.eye(d + 1)  # (D, d + 1, d + 1)
         solution = np.linalg.solve(left, (y.T @ with_one)[..., None])[..., 0]
         loading, mean = solution[:, :d], solution[:, d]
-        spread = np.einsum("pi,nij,pj->np", loading, covariance, loading, optimize=True)
+        spread = covariance.reshape(n, -1) @ _outer(loading).T  # of W z around its mean: (n, D)
         squares = weights * ((y - z @ loading.T - mean) ** 2 + spread)
         pca = MissingPCA(loading, mean, max(1e-6, float(squares.sum() / weights.sum())))
     return pca
+
+
+def _outer(rows):
+    """Each row's products with itself: (n, d) to (n, d * d)."""
+    return (rows[:, :, None] * rows[:, None, :]).reshape(len(rows), -1)
 
 
 def nearest_neighbour(

@@ -12,7 +12,7 @@ from experiments.records import FOLDER, Records
 LATENT_DIMS = (20, 60, 100, 200)
 SEEDS = (0, 1, 2)
 NUM_TRAIN, NUM_TEST = 1000, 300  # as in the paper
-SETTINGS = dict(width=16, num_iterations=600)
+SETTINGS = dict(width=16, num_iterations=600, num_steps=recipe.NUM_STEPS)
 LAST_SIGMA = {20: 0.15, 60: 0.1, 100: 0.07, 200: 0.05}
 
 

@@ -20,7 +20,7 @@ MASKS = {
     "a third": partial(masks.one_block, block=SIZE // 3),
     "a half": partial(masks.one_block, block=SIZE // 2),
 }
-SETTINGS = dict(latent_dim=20, width=16, num_iterations=600, last_sigma=0.15)
+SETTINGS = dict(latent_dim=20, width=16, num_iterations=600, num_steps=recipe.NUM_STEPS, last_sigma=0.15)
 PCA_DIMS = (5, 10, 20, 40)
 NUM_MEASUREMENTS = 200  # of 1,024 numbers
 NUM_DRAWS = 10  # of z, whose images are averaged: the expected image

@@ -18,9 +18,12 @@ NUM_HELD_OUT = 1000  # the last of the 10,000 clothes: none of the three learns 
 NUM_MEASURED = 200  # of each kind, for the errors
 STAGES = 8  # points of a curve
 REGIMES = {  # images, settings
-    "overfitting": (100, dict(latent_dim=64, width=16, num_iterations=600, last_sigma=0.1)),
-    "good": (10_000, dict(latent_dim=64, width=16, num_iterations=3000, last_sigma=0.15)),
-    "underfitting": (20_000, dict(latent_dim=4, width=1, num_iterations=1000, last_sigma=0.3)),
+    "overfitting": (100, dict(latent_dim=64, width=16, num_iterations=600, num_steps=recipe.NUM_STEPS, last_sigma=0.1)),
+    "good": (10_000, dict(latent_dim=64, width=16, num_iterations=3000, num_steps=recipe.NUM_STEPS, last_sigma=0.15)),
+    "underfitting": (
+        20_000,
+        dict(latent_dim=4, width=1, num_iterations=1000, num_steps=recipe.NUM_STEPS, last_sigma=0.3),
+    ),
 }
 
 

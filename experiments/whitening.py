@@ -9,7 +9,7 @@ from experiments import recipe
 from experiments.records import FOLDER, Records
 
 NUM_TRAIN = 1000
-SETTINGS = dict(latent_dim=64, width=16, num_iterations=600, last_sigma=0.15)
+SETTINGS = dict(latent_dim=64, width=16, num_iterations=600, num_steps=recipe.NUM_STEPS, last_sigma=0.15)
 
 
 def run(whitening: bool) -> dict:

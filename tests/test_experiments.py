@@ -59,7 +59,7 @@ from experiments.records import Records
 from abp_jax import load_clothes
 
 recipe.CHECKPOINTS = Path({str(tmp_path / "checkpoints")!r})
-settings = dict(latent_dim=4, width=1, num_iterations=int(sys.argv[1]), last_sigma=0.3)
+settings = dict(latent_dim=4, width=1, num_iterations=int(sys.argv[1]), num_steps=5, last_sigma=0.3)
 learned = lambda: recipe.learn("trial", load_clothes(100), **settings)
 Records("trial", Path({str(tmp_path)!r})).once("run", settings, lambda: {{"error": float(learned().losses[-1])}})
 """

@@ -199,6 +199,28 @@ def test_infer_does_not_need_the_training_set(small_generator, small_faces, key)
     np.testing.assert_allclose(z, more[:2], atol=1e-3)
 
 
+def test_infer_goes_through_several_sigmas_in_turn(key):
+    """It ends in the posterior of the last one, and one step at each is no more than that: it starts where it stood."""
+    generator, y = abp.LinearGenerator(1, 3, rngs=nnx.Rngs(0)), jnp.zeros((500, 3))
+    curvature = float(jnp.sum(generator.first.kernel[...] ** 2))
+    infer = lambda sigma, **options: np.asarray(
+        abp.infer(generator, y, key=key, sigma=sigma, num_starts=1, step_size=0.5, **options)
+    )
+    for sigma in ((3.0, 0.5), (0.5, 3.0)):
+        variance = (
+            1 / (curvature / sigma[-1] ** 2 + 1) / (1 - 0.5**2 / 4)
+        )  # the second factor: a step that is not small
+        assert np.var(infer(sigma, num_steps=60)) == pytest.approx(variance, rel=4 * (2 / 500) ** 0.5)
+    far = 1000 * jnp.ones((500, 1))
+    np.testing.assert_allclose(infer((3.0, 1.0, 0.5), num_steps=1, z=far), 1000 * (1 - 0.5**2 / 2) ** 3, rtol=0.01)
+    np.testing.assert_array_equal(infer((0.5,), num_steps=3), infer(0.5, num_steps=3))
+    correlation = np.corrcoef(infer((0.5, 0.5), num_steps=60)[:, 0], infer(0.5, num_steps=60)[:, 0])[0, 1]
+    assert abs(correlation) < 4 / 500**0.5  # each stage draws noise of its own
+    for bad in ((), (0.3, 0.0), -1.0):
+        with pytest.raises(ValueError, match="sigma must be"):
+            infer(bad)
+
+
 def test_infer_passes_over_chains_that_diverged(key):
     class Cubic(nnx.Module):
         latent_dim = 1
