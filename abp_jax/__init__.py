@@ -20,6 +20,7 @@ The files, in the order in which data flows:
 - checkpoints: save and restore
 - stability: the largest stable step, and why a run diverged
 - fitting: a whole run (fit)
+- paths: from one z to another, and how long the way is in images
 - baselines: what fills in hidden pixels without a generator
 - metrics, plots, widgets: numbers, figures, images as bytes
 - monitor_picture, monitor: a run, to be watched while it goes on
@@ -51,6 +52,7 @@ from abp_jax import (
     metrics,
     model,
     monitor,
+    paths,
     plots,
     quadrature,
     samplers,
@@ -122,6 +124,7 @@ __all__ = [
     "metrics",
     "model",
     "monitor",
+    "paths",
     "plots",
     "quadrature",
     "reconstruct",
