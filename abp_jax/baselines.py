@@ -83,7 +83,7 @@ def nearest_neighbour(
       seen: (n, D), bool.
       library: (m, D).
       library_seen: (m, D), bool.
-      same: the library are the rows themselves, and none fills itself.
+      same: row i is row i of the library, and does not fill itself.
 
     Returns:
       (n, D), where it is seen as it was.

@@ -17,13 +17,12 @@ from experiments.records import FOLDER, Records
 NUM_HELD_OUT = 1000  # the last of the 10,000 clothes: none of the three learns them or their mirror images
 NUM_MEASURED = 200  # of each kind, for the errors
 STAGES = 8  # points of a curve
+LARGE = dict(latent_dim=64, width=16, num_steps=recipe.NUM_STEPS)
+SMALL = dict(latent_dim=4, width=1, num_steps=recipe.NUM_STEPS)
 REGIMES = {  # images, settings
-    "overfitting": (100, dict(latent_dim=64, width=16, num_iterations=600, num_steps=recipe.NUM_STEPS, last_sigma=0.1)),
-    "good": (10_000, dict(latent_dim=64, width=16, num_iterations=3000, num_steps=recipe.NUM_STEPS, last_sigma=0.15)),
-    "underfitting": (
-        20_000,
-        dict(latent_dim=4, width=1, num_iterations=1000, num_steps=recipe.NUM_STEPS, last_sigma=0.3),
-    ),
+    "overfitting": (100, LARGE | dict(num_iterations=600, last_sigma=0.1)),
+    "good": (10_000, LARGE | dict(num_iterations=3000, last_sigma=0.15)),
+    "underfitting": (20_000, SMALL | dict(num_iterations=1000, last_sigma=0.3)),
 }
 
 
@@ -67,8 +66,7 @@ def run(regime: str, records: Records) -> dict:
         recipe.say("  " + ", ".join(f"{kind} {e['mean']:.4f}" for kind, e in errors.items()))
         curve.append({"iterations": until, **errors})
     result = recipe.learn(f"regime {regime}", images, **settings)
-    if regime == "good":
-        abp.save_generator(FOLDER / "clothes_generator.safetensors", result.generator, result.z[:1000], np.float16)
+    abp.save_generator(FOLDER / f"{regime}_generator.safetensors", result.generator, result.z[:1000], np.float16)
     return {"images": num, "curve": curve, "losses": np.round(result.losses, 5).tolist()}
 
 

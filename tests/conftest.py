@@ -1,5 +1,12 @@
 import os
 
+# Two workers that both compute on all cores spend most of their time waiting for each other. So each has its share of
+# them, and so have the kernels and browsers that it starts. It must be said before jax counts the cores.
+if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_setaffinity"):
+    cores, num_workers = sorted(os.sched_getaffinity(0)), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    if num_workers <= len(cores):
+        os.sched_setaffinity(0, cores[int(worker.removeprefix("gw")) :: num_workers])
+
 import jax
 import matplotlib
 import pytest
@@ -9,7 +16,7 @@ from benchmarks.browser import browser_path
 
 matplotlib.use("Agg")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and jax.config.jax_compilation_cache_dir:
+if worker and jax.config.jax_compilation_cache_dir:
     # one reader and writer for each folder: JAX does not write an entry in one go
     jax.config.update("jax_compilation_cache_dir", f"{jax.config.jax_compilation_cache_dir}-{worker}")
 
