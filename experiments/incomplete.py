@@ -21,7 +21,7 @@ MASKS = {
     "a half": partial(masks.one_block, block=SIZE // 2),
 }
 SETTINGS = dict(latent_dim=20, width=16, num_iterations=600, num_steps=recipe.NUM_STEPS)
-LAST_SIGMA = {"P.5": 0.15, "P.7": 0.2, "P.9": 0.3, "a third": 0.15, "a half": 0.2, "projections": 0.15}
+LAST_SIGMA = {"P.5": 0.15, "P.7": 0.2, "P.9": 0.3, "a third": 0.3, "a half": 0.2, "projections": 0.15}
 PCA_DIMS = (5, 10, 20, 40, 60)
 NUM_MEASUREMENTS = 200  # of 1,024 numbers
 NUM_DRAWS = 10  # of z, whose images are averaged: the expected image
@@ -106,6 +106,7 @@ def run_projections(settings: dict) -> dict:
     project = partial(measure, jnp.asarray(A))
     observe = lambda images: images.reshape(len(images), -1) @ A.T
     result = recipe.learn("incomplete projections", observe(train), measure=project, **settings)
+    abp.save_generator(FOLDER / "projections_generator.safetensors", result.generator, result.z, np.float16)
     measured = {"train": train[:NUM_TEST], "test": test}
     draw = partial(expected_images, result.generator, sigma=settings["last_sigma"], measure=project)
     square = lambda images, recovered: float(np.mean((recovered.reshape(images.shape) - images) ** 2))
