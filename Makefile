@@ -18,7 +18,7 @@ lab: install  ## open the course in JupyterLab; it prints its URL (ARGS="--port 
 	$(PY) -m jupyterlab $(LAB_FLAGS) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ARGS)
 
 test: install  ## run the tests, two files at a time (ARGS="-k langevin" picks some, ARGS="-n 0" debugs)
-	$(PY) -m pytest -n 2 --dist loadscope $(ARGS)
+	$(PY) -m pytest -n 2 $(ARGS)
 
 notebooks: install  ## execute every notebook in place (NOTEBOOKS=notebooks/05*.ipynb picks some)
 	$(PY) scripts/run_notebooks.py $(NOTEBOOKS)

@@ -10,6 +10,7 @@ if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_seta
 import jax
 import matplotlib
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 import abp_jax as abp
 from benchmarks.browser import browser_path
@@ -19,6 +20,17 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 if worker and jax.config.jax_compilation_cache_dir:
     # one reader and writer for each folder: JAX does not write an entry in one go
     jax.config.update("jax_compilation_cache_dir", f"{jax.config.jax_compilation_cache_dir}-{worker}")
+
+
+class ByFile(LoadScopeScheduling):
+    """The tests of a file share a worker, and so their fixtures; but each notebook is executed by whoever has time."""
+
+    def _split_scope(self, nodeid):
+        return nodeid if "::test_runs_as_shipped[" in nodeid else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return ByFile(config, log)
 
 
 @pytest.fixture

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from flax import nnx
 
-from experiments import recipe, regimes
-from experiments.records import Records
+import abp_jax as abp
+from experiments import against_pca, incomplete, recipe, regimes, whitening
+from experiments.records import FOLDER, Records
 
 ROOT = Path(__file__).parent.parent
 
@@ -32,6 +34,55 @@ def test_a_finished_run_is_not_run_again_unless_its_settings_changed(tmp_path):
 
 def interrupted():
     raise KeyboardInterrupt
+
+
+def shipped(experiment):
+    return Records(experiment).runs
+
+
+def test_shipped_records_are_of_the_present_settings():
+    for name, (num, settings) in regimes.REGIMES.items():
+        assert shipped("regimes")[name]["settings"] == settings | {"images": num}
+    for name in ("with", "without"):
+        assert shipped("whitening")[name]["settings"] == whitening.SETTINGS
+    for name, last_sigma in incomplete.LAST_SIGMA.items():
+        expected = incomplete.SETTINGS | {"last_sigma": last_sigma}
+        found = shipped("incomplete")[name]["settings"]
+        assert {key: found[key] for key in expected} == expected
+    runs = {f"against_pca d={d} seed={seed}": d for d in against_pca.LATENT_DIMS for seed in against_pca.SEEDS}
+    assert shipped("against_pca").keys() == runs.keys()
+    for name, d in runs.items():
+        expected = against_pca.SETTINGS | {"last_sigma": against_pca.LAST_SIGMA[d]}
+        assert shipped("against_pca")[name]["settings"] == expected
+
+
+def test_what_the_notebooks_conclude_is_what_was_measured():
+    for d in against_pca.LATENT_DIMS:
+        runs = [shipped("against_pca")[f"against_pca d={d} seed={seed}"]["result"] for seed in against_pca.SEEDS]
+        ratios = np.array([run["test"] / run["pca test"] for run in runs])
+        assert ratios.max() < 1
+        assert d > 20 or ratios.mean() <= 0.8
+    for name in incomplete.MASKS:
+        result = shipped("incomplete")[name]["result"]
+        for split in ("train", "test"):
+            assert result["generator"][split] < min(errors[split] for errors in result["pca"].values())
+            assert result["generator"][split] < result["nearest neighbour"][split]
+    last = {name: run["result"]["curve"][-1] for name, run in shipped("regimes").items()}
+    mean = {name: [point[kind]["mean"] for kind in ("train", "test", "negative")] for name, point in last.items()}
+    assert mean["overfitting"][1] > 3 * mean["overfitting"][0]
+    assert mean["good"][1] < 1.15 * mean["good"][0] and mean["good"][2] > 3 * mean["good"][1]
+    assert mean["underfitting"][1] < 1.15 * mean["underfitting"][0] and mean["underfitting"][0] > 3 * mean["good"][0]
+
+
+def test_the_shipped_generator_has_the_error_that_its_record_says():
+    settings = shipped("regimes")["good"]["settings"]
+    blank = abp.ConvGenerator(settings["latent_dim"], 32, settings["width"], 1, rngs=nnx.Rngs(0))
+    generator, _ = abp.load_generator(FOLDER / "good_generator.safetensors", blank)
+    images = regimes.measured(settings["images"])["test"][:50]
+    errors = recipe.error(generator, recipe.descend(generator, images, num_steps=50), images)
+    recorded = shipped("regimes")["good"]["result"]["curve"][-1]["test"]
+    mean, standard_error = recipe.mean_and_error(errors)
+    assert abs(mean - recorded["mean"]) < 4 * np.hypot(standard_error, recorded["standard error"])
 
 
 def test_sigma_falls_and_then_stays():
