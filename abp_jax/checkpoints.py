@@ -15,7 +15,7 @@ import numpy as np
 from flax import nnx
 from jax.experimental import multihost_utils
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors import numpy as safetensors_numpy
 
 from abp_jax.data import data_folder
 from abp_jax.generators import ConvGenerator, functional, with_params
@@ -283,8 +283,9 @@ def _data(array):
 def _write(path, arrays):
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    save_file(arrays, partial)
-    with open(partial, "rb") as file:
+    with open(partial, "wb") as file:  # safetensors' own save_file lets nobody but its owner read the file
+        file.write(safetensors_numpy.save(arrays))
+        file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
 

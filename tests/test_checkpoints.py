@@ -326,6 +326,8 @@ def test_generator_round_trip(tmp_path):
     generator = abp.ConvGenerator(image_size=8, width=4, rngs=nnx.Rngs(3))
     z = jnp.array([[0.5, -1.0], [2.0, 0.25]])
     abp.save_generator(tmp_path / "g.safetensors", generator, z)
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "g.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode  # others may read it
     other = abp.ConvGenerator(image_size=8, width=4, rngs=nnx.Rngs(4))
     loaded, loaded_z = abp.load_generator(tmp_path / "g.safetensors", other)
     np.testing.assert_array_equal(loaded_z, z)
