@@ -22,7 +22,8 @@ class FlaxGenerator(nnx.Module):
             ours = getattr(generator, f"conv{i}")
             size = (ours.kernel.shape[0], ours.kernel.shape[-1], ours.kernel.shape[1:3])
             layer = nnx.ConvTranspose(*size, strides=(2, 2), padding="SAME", rngs=nnx.Rngs(0))
-            layer.kernel[...], layer.bias[...] = ours.kernel[...].transpose(1, 2, 0, 3), ours.bias[...]
+            layer.kernel = nnx.Param(ours.kernel[...].transpose(1, 2, 0, 3))
+            layer.bias = nnx.Param(ours.bias[...])
             setattr(self, f"conv{i}", layer)
 
     def __call__(self, z: jax.Array) -> jax.Array:

@@ -6,6 +6,7 @@ import re
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 
 import abp_jax as abp
 from abp_jax import learning, model
@@ -23,7 +24,7 @@ def tiny():
     """The exercise's network, small, with biases that are not 0; and the faces."""
     generator, images = tasks_jax.build(width=4, size=16)
     for i, layer in enumerate([generator.conv0, generator.conv1]):
-        layer.bias[...] = jax.random.normal(jax.random.key(i), layer.bias.shape)
+        layer.bias = nnx.Param(jax.random.normal(jax.random.key(i), layer.bias.shape))
     return generator, images
 
 

@@ -238,7 +238,7 @@ import abp_jax as abp
 from abp_jax.laboratory import StepSizeLaboratory
 
 generator = abp.LinearGenerator(2, 3, rngs=nnx.Rngs(0))
-generator.first.kernel[...] = jnp.array([[1.4, 0.8, -0.3], [0.8, 0.5, 0.4]])
+generator.first.kernel = nnx.Param(jnp.array([[1.4, 0.8, -0.3], [0.8, 0.5, 0.4]]))
 y = jnp.array([[-0.3, -0.4, -1.9], [0.9, 0.1, 0.2]])
 StepSizeLaboratory(generator, y, key=jax.random.key(3))
 """

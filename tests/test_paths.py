@@ -23,7 +23,7 @@ class Circle(nnx.Module):
 def orthonormal_generator():
     generator = abp.LinearGenerator(3, 5, rngs=nnx.Rngs(0))
     kernel, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(5, 3)))
-    generator.first.kernel[...] = jnp.asarray(kernel.T, jnp.float32)
+    generator.first.kernel = nnx.Param(jnp.asarray(kernel.T, jnp.float32))
     return generator
 
 

@@ -36,7 +36,7 @@ def test_bias_is_added_to_each_channel(key):
     layer = TransposedConv(3, 4, rngs=nnx.Rngs(0))
     x = jax.random.normal(key, (5, 6, 3))
     before = layer(x)
-    layer.bias[...] = jnp.arange(4.0)
+    layer.bias = nnx.Param(jnp.arange(4.0))
     np.testing.assert_allclose(layer(x) - before, np.broadcast_to(np.arange(4.0), before.shape), atol=1e-5)
 
 
