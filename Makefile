@@ -26,7 +26,7 @@ notebooks: install  ## execute every notebook in place (NOTEBOOKS=notebooks/05*.
 bench: install  ## measure and write benchmarks/RESULTS.md (GPU=1 on a GPU; ARGS="--only iteration" some sections)
 	$(PY) -m benchmarks $(if $(GPU),--gpu) $(ARGS)
 
-experiments: install  ## run those of the paper and the poster; a killed run goes on (ARGS="--only incomplete" some)
+experiments: install  ## run what is not on file of the experiments; a killed run goes on (ARGS="--again --only incomplete")
 	$(PY) -m experiments $(ARGS)
 
 lint: install  ## check style and format, notebooks included

@@ -1,6 +1,8 @@
 """Notebook 14: learning from clothes of which only a part is seen, and filling in the rest."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +14,7 @@ from abp_jax.baselines import missing_pca, nearest_neighbour
 from experiments import recipe
 from experiments.records import FOLDER, Records
 
-NUM_TRAIN, NUM_TEST, SIZE = 1000, 200, 32  # errors are measured on 200 of the images learned, and on 200 others
+NUM_TRAIN, NUM_TEST, NUM_MEASURED, SIZE = 1000, 500, 200, 32
 MASKS = {
     "P.5": partial(masks.scattered_blocks, hidden=0.5),
     "P.7": partial(masks.scattered_blocks, hidden=0.7),
@@ -21,17 +23,106 @@ MASKS = {
     "a half": partial(masks.one_block, block=SIZE // 2),
 }
 SETTINGS = dict(latent_dim=20, width=16, num_iterations=600, num_steps=recipe.NUM_STEPS)
-LAST_SIGMA = {"P.5": 0.15, "P.7": 0.2, "P.9": 0.3, "a third": 0.3, "a half": 0.2, "projections": 0.15}
-PCA_DIMS = (5, 10, 20, 40, 60)
-NUM_MEASUREMENTS = 200  # of 1,024 numbers
+CHOICES = dict(last_sigma=(0.2, 0.3, 0.45), num_components=(5, 10, 20, 40, 60, 80))  # the generator's, and PCA's
+NUM_MEASUREMENTS, PROJECTIONS_SIGMA = 200, 0.15  # of 1,024 numbers
 NUM_DRAWS = 10  # of z, whose images are averaged: the expected image
 FIRST_SIGMAS = (1.0, 0.5)  # of the descent to each draw
 
 
-def data() -> tuple[np.ndarray, np.ndarray]:
-    """Returns the first 1,000 clothes, to be learned, and 200 others."""
-    images = abp.load_clothes(NUM_TRAIN + NUM_TEST)
-    return images[:NUM_TRAIN], images[NUM_TRAIN:]
+class Split(NamedTuple):
+    """Images (n, 32, 32, 1), and what is seen of them (n, 32, 32)."""
+
+    images: np.ndarray
+    seen: np.ndarray
+
+
+Recover = Callable[[Split], np.ndarray]  # whole images, from what is seen
+
+
+def data(mask: str | None = None) -> dict[str, Split]:
+    """Returns 1,000 clothes to learn, 200 of these to measure, 200 others, and 500 others; no mask hides all pixels.
+
+    What there is to choose is chosen by the errors on "validation"; those on "test" are measured after the choice.
+    """
+    images = abp.load_clothes(NUM_TRAIN + NUM_MEASURED + NUM_TEST)
+    parts = np.split(images, [NUM_TRAIN, NUM_TRAIN + NUM_MEASURED])
+    draw = MASKS[mask] if mask else lambda num, size, seed: np.zeros((num, size, size), bool)
+    learned, validation, test = (Split(part, draw(len(part), SIZE, seed=seed)) for seed, part in enumerate(parts))
+    train = Split(learned.images[:NUM_MEASURED], learned.seen[:NUM_MEASURED])
+    return {"learned": learned, "train": train, "validation": validation, "test": test}
+
+
+def on_hidden(recovered: np.ndarray, split: Split) -> np.ndarray:
+    """Mean squared error over the hidden pixels of each image: (n,)."""
+    hidden = ~split.seen[..., None]
+    errors = np.where(hidden, recovered.reshape(split.images.shape) - split.images, 0)
+    return np.sum(errors**2, axis=(1, 2, 3)) / np.sum(hidden, axis=(1, 2, 3))
+
+
+def measured(recover: Recover, splits: dict[str, Split]) -> dict[str, list[float]]:
+    """Returns the errors of each image, of those learned and of those held out to the end."""
+    return {name: np.round(on_hidden(recover(splits[name]), splits[name]), 5).tolist() for name in ("train", "test")}
+
+
+def best_measured(candidates: dict[str, Recover], splits: dict[str, Split]) -> dict:
+    """Measures the candidate that has the smallest error on "validation"."""
+    split = splits["validation"]
+    validation = {name: float(on_hidden(recover(split), split).mean()) for name, recover in candidates.items()}
+    chosen = min(validation, key=validation.get)
+    return {"validation": validation, "chosen": chosen} | measured(candidates[chosen], splits)
+
+
+def expected_images(generator, observed: np.ndarray, sigma: float, **seen) -> np.ndarray:
+    """The mean of f(z) over draws from the posteriors given what is seen: (n, h, w, c).
+
+    What is hidden may have several explanations, and a chain stays with one. So each draw has a descent of its own.
+    """
+    total = 0.0
+    for draw in range(NUM_DRAWS):
+        options = dict(sigma=(*FIRST_SIGMAS, sigma), sampler=recipe.SAMPLER, num_steps=30, num_starts=1)
+        z = abp.infer(generator, observed, key=jax.random.key(100 + draw), **options, **seen)
+        total = total + np.asarray(abp.reconstruct(generator, z)) / NUM_DRAWS
+    return total
+
+
+def run_mask(name: str) -> dict:
+    """Learns behind one kind of mask. Recovery errors on hidden pixels, of images learned and of others."""
+    splits = data(name)
+    learned = splits["learned"]
+
+    results, by_generator = {}, {}
+    for sigma in CHOICES["last_sigma"]:
+        recipe.say(f"  generator, down to a noise of {sigma}")
+        result = recipe.learn(f"incomplete {name}", learned.images, mask=learned.seen, last_sigma=sigma, **SETTINGS)
+        draw = partial(expected_images, result.generator, sigma=sigma)
+        results[str(sigma)], by_generator[str(sigma)] = result, lambda s, draw=draw: draw(s.images, mask=s.seen)
+    recipe.say("  expected images")
+    generator = best_measured(by_generator, splits)
+    if name == "P.7":
+        best = results[generator["chosen"]]
+        abp.save_generator(FOLDER / "incomplete_generator.safetensors", best.generator, best.z, np.float16)
+
+    rows, seen = _rows(learned)
+    rows = rows.astype(float)
+    by_pca = {}
+    for d in CHOICES["num_components"]:
+        recipe.say(f"  PCA with missing data, d = {d}")
+        pca = missing_pca(rows, seen, d)
+        by_pca[str(d)] = lambda s, pca=pca: pca.recover(*_rows(s))
+    mean = np.where(seen, rows, 0).sum(axis=0) / seen.sum(axis=0)
+    neighbour = lambda s: nearest_neighbour(*_rows(s), rows, seen, same=s is splits["train"])
+    return {
+        "hidden": float(np.mean(~seen)),
+        "generator": generator,
+        "pca": best_measured(by_pca, splits),
+        "nearest neighbour": measured(neighbour, splits),
+        "mean image": measured(lambda s: np.broadcast_to(mean, (len(s.images), SIZE * SIZE)), splits),
+    }
+
+
+def _rows(split: Split) -> Split:
+    """Each image, and what is seen of it, as a row: (n, 1024)."""
+    return Split(*(part.reshape(len(part), -1) for part in split))
 
 
 def projections() -> np.ndarray:
@@ -45,80 +136,29 @@ def measure(A: np.ndarray, image):
     return A @ image.ravel()
 
 
-def expected_images(generator, images, sigma: float, **seen) -> np.ndarray:
-    """The mean of f(z) over draws from the posteriors given what is seen: (n, h, w, c).
-
-    What is hidden may have several explanations, and a chain stays with one. So each draw has a descent of its own.
-    """
-    total = 0.0
-    for draw in range(NUM_DRAWS):
-        options = dict(sigma=(*FIRST_SIGMAS, sigma), sampler=recipe.SAMPLER, num_steps=30, num_starts=1)
-        z = abp.infer(generator, images, key=jax.random.key(100 + draw), **options, **seen)
-        total = total + np.asarray(abp.reconstruct(generator, z)) / NUM_DRAWS
-    return total
-
-
 def nearest_to_black(observed: np.ndarray, A: np.ndarray) -> np.ndarray:
     """Least squares: of all the images with these projections the ones that are nearest to black, (n, 1024)."""
     return -1 + (observed + A.sum(axis=1)) @ A
 
 
-def on_hidden(recovered: np.ndarray, images: np.ndarray, seen: np.ndarray) -> float:
-    """Mean squared error over the pixels that were hidden."""
-    return float(np.mean((recovered.reshape(images.shape) - images)[~seen] ** 2))
-
-
-def run_mask(name: str, settings: dict) -> dict:
-    """Learns behind one kind of mask. Recovery errors on hidden pixels, of images learned and of others."""
-    train, test = data()
-    seen, seen_test = MASKS[name](NUM_TRAIN, SIZE, seed=0), MASKS[name](NUM_TEST, SIZE, seed=1)
-    result = recipe.learn(f"incomplete {name}", train, mask=seen, **settings)
-    if name == "P.7":
-        abp.save_generator(FOLDER / "incomplete_generator.safetensors", result.generator, result.z, np.float16)
-    recipe.say("  expected images")
-    measured = {"train": (train[:NUM_TEST], seen[:NUM_TEST]), "test": (test, seen_test)}
-    draw = partial(expected_images, result.generator, sigma=settings["last_sigma"])
-    by_generator = {split: on_hidden(draw(some, mask=mask), some, mask) for split, (some, mask) in measured.items()}
-
-    rows, flat = train.reshape(NUM_TRAIN, -1).astype(float), seen.reshape(NUM_TRAIN, -1)
-
-    def errors(recover):  # recover: split, rows, what is seen of them -> rows
-        return {
-            split: on_hidden(recover(split, some.reshape(NUM_TEST, -1), mask.reshape(NUM_TEST, -1)), some, mask)
-            for split, (some, mask) in measured.items()
-        }
-
-    by_pca = {}
-    for d in PCA_DIMS:
-        recipe.say(f"  PCA with missing data, d = {d}")
-        pca = missing_pca(rows, flat, d)
-        by_pca[str(d)] = errors(lambda split, some, mask: pca.recover(some, mask))  # noqa: B023
-    mean = np.where(flat, rows, 0).sum(axis=0) / flat.sum(axis=0)
-    neighbour = lambda split, some, mask: nearest_neighbour(some, mask, rows, flat, same=split == "train")
-    return {
-        "hidden": float(np.mean(~seen)),
-        "generator": by_generator,
-        "pca": by_pca,
-        "nearest neighbour": errors(neighbour),
-        "mean image": errors(lambda split, some, mask: np.tile(mean, (NUM_TEST, 1))),
-    }
-
-
-def run_projections(settings: dict) -> dict:
+def run_projections() -> dict:
     """Learns from 200 random projections of each image. Errors of the whole images."""
-    train, test = data()
-    A = projections()
+    splits, A = data(), projections()
     project = partial(measure, jnp.asarray(A))
-    observe = lambda images: images.reshape(len(images), -1) @ A.T
-    result = recipe.learn("incomplete projections", observe(train), measure=project, **settings)
+    observe = lambda split: split.images.reshape(len(split.images), -1) @ A.T
+    result = recipe.learn(
+        "incomplete projections",
+        observe(splits["learned"]),
+        measure=project,
+        last_sigma=PROJECTIONS_SIGMA,
+        **SETTINGS,
+    )
     abp.save_generator(FOLDER / "projections_generator.safetensors", result.generator, result.z, np.float16)
-    measured = {"train": train[:NUM_TEST], "test": test}
-    draw = partial(expected_images, result.generator, sigma=settings["last_sigma"], measure=project)
-    square = lambda images, recovered: float(np.mean((recovered.reshape(images.shape) - images) ** 2))
+    draw = lambda split: expected_images(result.generator, observe(split), PROJECTIONS_SIGMA, measure=project)
     return {
         "measurements": NUM_MEASUREMENTS,
-        "generator": {split: square(some, draw(observe(some))) for split, some in measured.items()},
-        "least squares": {split: square(some, nearest_to_black(observe(some), A)) for split, some in measured.items()},
+        "generator": measured(draw, splits),
+        "least squares": measured(lambda split: nearest_to_black(observe(split), A), splits),
     }
 
 
@@ -127,19 +167,13 @@ def incomplete() -> None:
     records = Records("incomplete")
     for name in MASKS:
         recipe.say(f"incomplete: {name}")
-        settings = SETTINGS | {"last_sigma": LAST_SIGMA[name]}
-        result = records.once(name, settings, partial(run_mask, name, settings))
-        report(generator=result["generator"], neighbour=result["nearest neighbour"], pca=best_pca(result))
+        result = records.once(name, SETTINGS | CHOICES, partial(run_mask, name))
+        report(result, "generator", "pca", "nearest neighbour")
     recipe.say("incomplete: random projections")
-    settings = SETTINGS | {"last_sigma": LAST_SIGMA["projections"]}
-    result = records.once("projections", settings, partial(run_projections, settings))
-    report(generator=result["generator"], least_squares=result["least squares"])
+    result = records.once("projections", SETTINGS | {"last_sigma": PROJECTIONS_SIGMA}, run_projections)
+    report(result, "generator", "least squares")
 
 
-def best_pca(result: dict) -> dict[str, float]:
-    """The errors of the d at which PCA does best on the test images themselves, which favours it."""
-    return min(result["pca"].values(), key=lambda errors: errors["test"])
-
-
-def report(**errors: dict[str, float]) -> None:
-    recipe.say("  error: " + ", ".join(f"{name} {e['train']:.4f}, test {e['test']:.4f}" for name, e in errors.items()))
+def report(result: dict, *names: str) -> None:
+    for name in names:
+        recipe.say(f"  {name}: error {np.mean(result[name]['train']):.4f}, test {np.mean(result[name]['test']):.4f}")

@@ -35,5 +35,6 @@ class Records:
     def write(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         new = self.path.with_suffix(".json.new")
-        new.write_text(json.dumps(self.runs, indent=1) + "\n", "utf-8")
+        lines = [f"{json.dumps(name)}: {json.dumps(run)}" for name, run in self.runs.items()]  # one for each run
+        new.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
         os.replace(new, self.path)

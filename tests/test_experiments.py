@@ -13,6 +13,7 @@ from flax import nnx
 
 import abp_jax as abp
 from experiments import against_pca, incomplete, recipe, regimes, whitening
+from experiments.__main__ import EXPERIMENTS, forget
 from experiments.records import FOLDER, Records
 
 ROOT = Path(__file__).parent.parent
@@ -45,10 +46,10 @@ def test_shipped_records_are_of_the_present_settings():
         assert shipped("regimes")[name]["settings"] == settings | {"images": num}
     for name in ("with", "without"):
         assert shipped("whitening")[name]["settings"] == whitening.SETTINGS
-    for name, last_sigma in incomplete.LAST_SIGMA.items():
-        expected = incomplete.SETTINGS | {"last_sigma": last_sigma}
-        found = shipped("incomplete")[name]["settings"]
-        assert {key: found[key] for key in expected} == expected
+    expected = dict.fromkeys(incomplete.MASKS, incomplete.SETTINGS | incomplete.CHOICES)
+    expected |= {"projections": incomplete.SETTINGS | {"last_sigma": incomplete.PROJECTIONS_SIGMA}}
+    found = {name: run["settings"] for name, run in shipped("incomplete").items()}
+    assert found == json.loads(json.dumps(expected))
     runs = {f"against_pca d={d} seed={seed}": d for d in against_pca.LATENT_DIMS for seed in against_pca.SEEDS}
     assert shipped("against_pca").keys() == runs.keys()
     for name, d in runs.items():
@@ -65,8 +66,12 @@ def test_what_the_notebooks_conclude_is_what_was_measured():
     for name in incomplete.MASKS:
         result = shipped("incomplete")[name]["result"]
         for split in ("train", "test"):
-            assert result["generator"][split] < min(errors[split] for errors in result["pca"].values())
-            assert result["generator"][split] < result["nearest neighbour"][split]
+            ours = np.array(result["generator"][split])
+            for other in ("pca", "nearest neighbour", "mean image"):
+                gain = ours - result[other][split]
+                assert len(gain) == {"train": incomplete.NUM_MEASURED, "test": incomplete.NUM_TEST}[split]
+                assert gain.mean() < 0
+                assert split == "test" or gain.mean() < -2 * gain.std(ddof=1) / len(gain) ** 0.5
     last = {name: run["result"]["curve"][-1] for name, run in shipped("regimes").items()}
     mean = {name: [point[kind]["mean"] for kind in ("train", "test", "negative")] for name, point in last.items()}
     assert mean["overfitting"][1] > 3 * mean["overfitting"][0]
@@ -99,6 +104,56 @@ def test_held_out_clothes_are_not_learned():
     assert not any(image.tobytes() in flat for image in np.int8(np.rint(mirrored * 127)))
     assert all(image.tobytes() in flat for image in np.int8(np.rint(kinds["train"] * 127)))
     assert [len(images) for images in kinds.values()] == [100, 200, 200]
+
+
+def test_what_is_chosen_is_chosen_on_validation_images():
+    splits, hidden = incomplete.data("a third"), 3.0
+    sizes = {name: len(split.images) for name, split in splits.items()}
+    assert sizes == {"learned": 1000, "train": 200, "validation": 200, "test": 500}
+    flat = {name: {image.tobytes() for image in split.images} for name, split in splits.items()}
+    assert flat["train"] < flat["learned"]
+    assert not (flat["learned"] & flat["validation"] or flat["learned"] & flat["test"])
+    assert not flat["validation"] & flat["test"]
+
+    def off_by(errors):  # the image itself where it is seen matters not
+        return lambda split: np.where(
+            split.seen[..., None], hidden, split.images + errors[next(k for k, s in splits.items() if s is split)]
+        )
+
+    better_in_the_test = off_by({"train": 0.1, "validation": 0.2, "test": 0.0})
+    better_in_validation = off_by({"train": 0.4, "validation": 0.1, "test": 0.3})
+    best = incomplete.best_measured({"a": better_in_the_test, "b": better_in_validation}, splits)
+    assert best["chosen"] == "b"
+    assert best["validation"] == pytest.approx({"a": 0.04, "b": 0.01}, rel=1e-4)
+    np.testing.assert_allclose(best["train"], np.full(200, 0.16), rtol=1e-4)
+    np.testing.assert_allclose(best["test"], np.full(500, 0.09), rtol=1e-4)
+
+
+def test_least_squares_has_the_projections_and_is_the_nearest_to_black():
+    A, images = incomplete.projections().astype(float), incomplete.data()["test"].images[:5].reshape(5, -1)
+    np.testing.assert_allclose(A @ A.T, np.eye(incomplete.NUM_MEASUREMENTS), atol=1e-6)
+    found = incomplete.nearest_to_black(images @ A.T, A)
+    np.testing.assert_allclose(found @ A.T, images @ A.T, atol=1e-5)
+    along = np.random.default_rng(0).normal(size=1024)
+    along -= A.T @ (A @ along)  # a direction that is not measured
+    np.testing.assert_allclose((found + 1) @ along, 0, atol=1e-4)
+    np.testing.assert_allclose(incomplete.nearest_to_black(-A.sum(axis=1)[None], A), -1, atol=1e-6)
+
+
+def test_again_forgets_one_experiment_and_no_other(tmp_path):
+    names = ["with whitening, 16 wide", "without whitening, 16 wide", "regime good, 16 wide", "incomplete P.5, 16 wide"]
+    for name in names:
+        (tmp_path / "checkpoints" / name / "600").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "regimes_points.json").touch()
+    for experiment in EXPERIMENTS:
+        (tmp_path / f"{experiment}.json").touch()
+    left = lambda: sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    forget("regimes", tmp_path, tmp_path / "checkpoints")
+    assert left() == sorted(name for name in names if "regime" not in name)
+    forget("whitening", tmp_path, tmp_path / "checkpoints")
+    assert left() == ["incomplete P.5, 16 wide"]
+    assert sorted(path.name for path in tmp_path.glob("*.json")) == ["against_pca.json", "incomplete.json"]
+    forget("whitening", tmp_path, tmp_path / "checkpoints")  # nothing there: nothing to do
 
 
 def test_ctrl_c_leaves_a_checkpoint_and_no_result(tmp_path):
