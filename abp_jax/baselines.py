@@ -76,7 +76,8 @@ def nearest_neighbour(
 ) -> np.ndarray:
     """Fills each row from rows of the library that are near it, by the mean square over what is seen of both.
 
-    A hidden pixel takes the value of the nearest row in which it is seen, or -1 if there is none.
+    A hidden pixel takes the value of the nearest row in which it is seen, or -1 if there is none. Rows of the library
+    that share no seen pixel with it come last.
 
     Args:
       rows: (n, D) in [-1, 1]; what is hidden may be anything.
@@ -91,10 +92,11 @@ def nearest_neighbour(
     weights, others = seen.astype(np.float64), library_seen.astype(np.float64)
     y, x = np.where(seen, rows, 0.0), np.where(library_seen, library, 0.0)
     squares = (y**2) @ others.T - 2 * y @ x.T + weights @ (x**2).T
-    distances = squares / np.maximum(1, weights @ others.T)
+    shared = weights @ others.T
+    distances = np.where(shared > 0, squares / np.maximum(1, shared), np.inf)
     if same:
         np.fill_diagonal(distances, np.inf)
-    order, filled = np.argsort(distances, axis=1), np.where(seen, rows, np.nan)
+    order, filled = np.argsort(distances, axis=1, kind="stable"), np.where(seen, rows, np.nan)
     for i in range(len(rows)):
         for j in order[i]:
             missing = np.isnan(filled[i])

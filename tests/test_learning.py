@@ -8,7 +8,7 @@ import pytest
 from flax import nnx
 
 import abp_jax as abp
-from abp_jax import checks, factor_analysis, langevin, learning, model
+from abp_jax import checks, factor_analysis, langevin, learning, model, samplers
 from abp_jax.generators import functional
 
 CHAIN = dict(sigma=0.3, sampler="gauss_newton", step_size=0.5, num_steps=3)
@@ -60,6 +60,14 @@ def test_keys_differ_between_examples_and_iterations(key):
     assert len(np.unique(noise)) == 20
 
 
+def test_z_starts_from_the_prior_with_a_key_of_its_own(key):
+    z = learning.init({}, optax.sgd(1.0), 5000, 2, key).z
+    np.testing.assert_allclose(z.mean(axis=0), 0, atol=4 / np.sqrt(5000))
+    np.testing.assert_allclose(np.cov(z.T), np.eye(2), atol=4 * np.sqrt(2 / 5000))
+    first_noise = jax.vmap(lambda k: jax.random.normal(k, (2,)))(learning.example_keys(key, 1, jnp.arange(5000)))
+    assert not np.any(np.isclose(z, first_noise).all(axis=1))
+
+
 def test_chain_is_the_sampler_on_the_model(setup):
     """Example 3's chain is `langevin.sample` on log p(y, z), started where its z stood."""
     generate, _, state, images = setup
@@ -100,6 +108,17 @@ def test_an_accept_step_draws_from_the_posterior_at_any_step_size(sampler, step_
     np.testing.assert_allclose(z.mean(), posterior.mean[0, 0], atol=4 * np.sqrt(ratio * posterior.covariance[0, 0] / n))
     assert acceptance.shape == (n,)
     assert jnp.all(jnp.isnan(acceptance)) if sampler == "gauss_newton" else 0.5 < acceptance.mean() < 0.99
+
+
+def test_acceptance_is_the_mean_over_the_steps(key):
+    loading, y = jnp.array([[1.0], [-1.5], [0.5]]), jnp.array([0.7, -0.1, 1.0])
+    f, keys, z = (lambda z: loading @ z), learning.example_keys(key, 0, jnp.arange(1)), jnp.array([[0.2]])
+    options = dict(sigma=0.8, sampler="mala", step_size=1.2, num_steps=4)
+    _, acceptance = learning.run_chains(f, keys, z, y[None], **options)
+    exact = samplers.mala(lambda z: model.log_joint(f, z, y, 0.8))
+    _, info = langevin.sample(keys[0], exact.init(z[0]), lambda k, state: exact.step(k, state, 1.2), 4)
+    assert np.ptp(info.acceptance) > 0.05
+    np.testing.assert_allclose(acceptance[0], info.acceptance.mean(), rtol=1e-5)
 
 
 def test_adapted_chain_is_plain_langevin_at_a_step_size_of_its_own(setup):
@@ -144,6 +163,22 @@ def test_preconditioned_chain_moves_in_units_of_the_posterior(stretch, key):
     np.testing.assert_allclose(np.cov(standard), 4 / 3 * np.eye(2), atol=4 * 4 / 3 * np.sqrt(2 / n))
 
 
+def test_preconditioned_chain_starts_where_z_stands(key):
+    loading, z = jnp.array([[3.0, 1.0], [0.0, 2.0], [0.5, -1.0]]), jnp.array([[5.0, -7.0]])
+    chain = dict(sigma=0.5, sampler="preconditioned_langevin", step_size=1e-4, num_steps=1)
+    keys = learning.example_keys(key, 0, jnp.arange(1))
+    moved = learning.infer_latents(lambda z: loading @ z, keys, z, jnp.zeros((1, 3)), **chain)
+    np.testing.assert_allclose(moved, z, atol=1e-2)
+
+
+def test_mean_precision_is_exact_where_it_is_known():
+    loading = jnp.array([[3.0, 1.0], [0.0, 2.0], [0.5, -1.0]])
+    exact = loading.T @ loading / 0.5**2 + jnp.eye(2)
+    np.testing.assert_allclose(learning.mean_precision(lambda z: loading @ z, 2, 0.5), exact, rtol=1e-5)
+    curved = learning.mean_precision(lambda z: z**2 / 2, 1, 1.0, num_draws=2000)  # J = z, and E[z^2] = 1
+    np.testing.assert_allclose(curved[0, 0] - 1, 1, atol=4 * np.sqrt(2 / 2000))
+
+
 def test_whitening_does_not_blow_up_directions_that_the_data_do_not_use(key):
     """Data of rank 2 and d = 12: on new data every direction of z keeps about the scale of the prior."""
     rng = np.random.default_rng(0)
@@ -167,6 +202,19 @@ def test_padding_changes_nothing(setup):
     np.testing.assert_allclose(state_b.z, state_a.z, atol=1e-4)
     np.testing.assert_allclose(info_b, info_a, rtol=1e-4)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, atol=1e-5), state_a.params, state_b.params)
+
+
+def test_padding_counts_neither_in_the_acceptance_nor_in_the_largest_z():
+    generate, params = functional(abp.LinearGenerator(2, 3, rngs=nnx.Rngs(0)))
+    optimizer, y = optax.sgd(1e-3), jax.random.normal(jax.random.key(1), (6, 3))
+    state = learning.init(params, optimizer, 6, 2, jax.random.key(0))
+    options = dict(generate=generate, optimizer=optimizer, sigma=0.3)
+    chain = dict(sampler="mala", step_size=0.5, num_steps=3, whitening=False)
+    batches = jnp.array([4, 0]), jnp.array([4, 0, 6, 6, 6])
+    alone, padded = (learning.iterate(state, y, batch, **options, **chain)[1].acceptance for batch in batches)
+    np.testing.assert_allclose(padded, alone, rtol=1e-5)
+    state = state._replace(z=jnp.array([[1.0, -3.0], [2.0, 0.0], [0.0, 1.0], [0.0, 0.0], [0.0, 0.0], [9.0, 9.0]]))
+    assert learning.learn(state, y, jnp.array([0, 1, 6]), **options)[1].largest_z == 3
 
 
 def test_images_as_bytes_give_the_same_iteration(setup):
@@ -211,6 +259,20 @@ def test_one_iteration_infers_then_learns_at_the_new_z(setup, whitening):
     np.testing.assert_allclose(info.loss, loss, rtol=1e-4)
     np.testing.assert_allclose(info.largest_z, jnp.max(jnp.abs(z)), rtol=1e-4)
     assert int(new.iteration) == 1 and not np.allclose(new.z, state.z)
+
+
+def test_the_optimizer_keeps_its_state_and_sees_the_weights():
+    """Two steps of Adam with weight decay at the same z, by the library and by optax alone."""
+    generate, params = functional(abp.LinearGenerator(2, 3, rngs=nnx.Rngs(0)))
+    optimizer, y = optax.adamw(1e-2, weight_decay=1.0), jax.random.normal(jax.random.key(1), (6, 3))
+    state = first = learning.init(params, optimizer, 6, 2, jax.random.key(0))
+    opt_state = optimizer.init(params)
+    for _ in range(2):
+        state, _ = learning.learn(state, y, jnp.arange(6), generate=generate, optimizer=optimizer, sigma=0.3)
+        gradient, _ = learning.learning_gradient(generate, params, first.z, y, 0.3)
+        updates, opt_state = optimizer.update(jax.tree.map(jnp.negative, gradient), opt_state, params)
+        params = optax.apply_updates(params, updates)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), state.params, params)
 
 
 def test_a_minibatch_moves_its_own_examples_alone(setup):

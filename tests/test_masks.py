@@ -26,6 +26,16 @@ def test_every_pixel_is_hidden_about_as_often():
     np.testing.assert_allclose(shares, shares.mean(), atol=6 * 0.5 / np.sqrt(4000))
 
 
+def test_scattered_blocks_stop_at_the_share():
+    assert np.all((~masks.scattered_blocks(5, 4, 0.5, block=1)).sum(axis=(1, 2)) == 8)
+
+
+def test_one_block_comes_to_every_place_inside():
+    hidden = ~masks.one_block(500, 8, 3)
+    places = set(zip(hidden.any(axis=2).argmax(axis=1), hidden.any(axis=1).argmax(axis=1), strict=True))
+    assert places == {(row, column) for row in range(6) for column in range(6)}
+
+
 @pytest.mark.parametrize("block", [1, 10, 32])
 def test_one_block_is_a_square_inside(block):
     hidden = ~masks.one_block(30, 32, block)
@@ -44,6 +54,7 @@ def test_masks_follow_from_their_seed():
     ("call", "message"),
     [
         (lambda: masks.scattered_blocks(2, 8, 1.0), "between 0 and 1, got 1.0"),
+        (lambda: masks.scattered_blocks(2, 8, 0.0), "between 0 and 1, got 0.0"),
         (lambda: masks.scattered_blocks(2, 8, 0.5, block=0), "from 1 to 8 pixels; got 0"),
         (lambda: masks.one_block(2, 8, 9), "from 1 to 8 pixels; got 9"),
     ],
