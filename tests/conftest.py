@@ -7,6 +7,9 @@ if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_seta
     if num_workers <= len(cores):
         os.sched_setaffinity(0, cores[int(worker.removeprefix("gw")) :: num_workers])
 
+# Most programs of the tests run for a moment and take seconds to compile, here and in the kernels that tests start.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
+
 import jax
 import matplotlib
 import pytest
@@ -42,6 +45,12 @@ def key():
 def small_faces():
     """The eleven faces at 16 x 16."""
     return abp.load_lion_tiger(size=16)
+
+
+@pytest.fixture(scope="session")
+def tiny_faces():
+    """The eleven faces at 8 x 8: a generator of one transposed convolution compiles much sooner than one of two."""
+    return abp.load_lion_tiger(size=8)
 
 
 @pytest.fixture(scope="session")

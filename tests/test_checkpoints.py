@@ -23,7 +23,7 @@ SETTINGS = {"sigma": 0.3, "images": "of cats"}
 
 
 def run(folder, num_iterations, images, **changes):
-    generator = abp.ConvGenerator(image_size=16, width=4, rngs=nnx.Rngs(0))
+    generator = abp.ConvGenerator(image_size=8, width=4, rngs=nnx.Rngs(0))
     arguments = dict(key=jax.random.key(0), num_steps=2, batch_size=4, learning_rate=lambda t: 1e-3, progress=False)
     return abp.fit(generator, images, num_iterations, checkpoint_dir=folder, **(arguments | changes))
 
@@ -92,10 +92,10 @@ def test_memory_may_be_reused_after_saving_and_after_restoring(tmp_path):
         assert_same_bits(state, expected)
 
 
-def test_the_last_iteration_is_what_is_kept(tmp_path, small_faces):
-    result = run(tmp_path, 53, small_faces)
+def test_the_last_iteration_is_what_is_kept(tmp_path, tiny_faces):
+    result = run(tmp_path, 53, tiny_faces)
     assert names(tmp_path) == ["iteration_0", "iteration_50", "iteration_53"]
-    again = run(tmp_path, 53, small_faces)  # complete: what is there is returned, and saved over nothing
+    again = run(tmp_path, 53, tiny_faces)  # complete: what is there is returned, and saved over nothing
     assert_same_bits(again.state, result.state)
     np.testing.assert_array_equal(again.losses, result.losses)
 
@@ -186,11 +186,11 @@ def test_the_way_out_of_damage(tmp_path):
         checkpoints.restore(tmp_path, make_state(), SETTINGS)
 
 
-def test_a_checkpoint_of_an_earlier_version_is_refused(tmp_path, small_faces):
+def test_a_checkpoint_of_an_earlier_version_is_refused(tmp_path, tiny_faces):
     (tmp_path / "state.safetensors").write_bytes(b"old")
     assert checkpoints.exists(tmp_path)
     with pytest.raises(ValueError, match="state.safetensors was written by an earlier version .*delete the folder"):
-        run(tmp_path, 2, small_faces)
+        run(tmp_path, 2, tiny_faces)
     assert contents(tmp_path) == {Path("state.safetensors"): b"old"}
 
 
@@ -234,27 +234,27 @@ def test_what_must_not_be_read_is_not_called_damaged():
         folder.chmod(0o755)
 
 
-def test_other_settings_are_refused_and_nothing_is_overwritten(tmp_path, small_faces):
-    run(tmp_path, 2, small_faces)
+def test_other_settings_are_refused_and_nothing_is_overwritten(tmp_path, tiny_faces):
+    run(tmp_path, 2, tiny_faces)
     before = contents(tmp_path)
     for changes in (dict(sigma=0.2), dict(key=jax.random.key(1)), dict(batch_size=5), dict(sampler="langevin")):
         with pytest.raises(
             ValueError, match=rf"belongs to another run: .*{next(iter(changes))} was .*delete the folder"
         ):
-            run(tmp_path, 3, small_faces, **changes)
+            run(tmp_path, 3, tiny_faces, **changes)
     with pytest.raises(ValueError, match="images was"):
-        run(tmp_path, 3, small_faces[:10])
+        run(tmp_path, 3, tiny_faces[:10])
     assert contents(tmp_path) == before
 
 
-def test_another_network_is_refused(tmp_path, small_faces):
-    run(tmp_path, 2, small_faces)
+def test_another_network_is_refused(tmp_path, tiny_faces):
+    run(tmp_path, 2, tiny_faces)
     before = contents(tmp_path)
-    wider = abp.ConvGenerator(image_size=16, width=8, rngs=nnx.Rngs(0))
+    wider = abp.ConvGenerator(image_size=8, width=8, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="has shape .* expected"):
         abp.fit(
             wider,
-            small_faces,
+            tiny_faces,
             3,
             key=jax.random.key(0),
             num_steps=2,
@@ -297,29 +297,29 @@ def test_orbax_is_imported_when_needed():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
-def test_default_learning_rate_continues_to_the_same_bits(tmp_path, small_faces):
+def test_default_learning_rate_continues_to_the_same_bits(tmp_path, tiny_faces):
     """The rate falls along a cosine that belongs to num_iterations: a checkpoint of another length is another run."""
-    whole = run(None, 60, small_faces, learning_rate=2e-3)
-    halfway = run(tmp_path / "a", 60, small_faces, learning_rate=2e-3)
+    whole = run(None, 60, tiny_faces, learning_rate=2e-3)
+    halfway = run(tmp_path / "a", 60, tiny_faces, learning_rate=2e-3)
     np.testing.assert_array_equal(halfway.z, whole.z)
     with pytest.raises(ValueError, match="learning_rate was"):
-        run(tmp_path / "a", 90, small_faces, learning_rate=2e-3)
+        run(tmp_path / "a", 90, tiny_faces, learning_rate=2e-3)
 
 
-def test_resume_never_overwrites_another_run(tmp_path, small_faces):
-    run(tmp_path, 6, small_faces)
-    other = run(None, 3, small_faces)
+def test_resume_never_overwrites_another_run(tmp_path, tiny_faces):
+    run(tmp_path, 6, tiny_faces)
+    other = run(None, 3, tiny_faces)
     before = contents(tmp_path)
     with pytest.raises(ValueError, match="belongs to another run"):
-        run(tmp_path, 9, small_faces, resume=other)
+        run(tmp_path, 9, tiny_faces, resume=other)
     assert contents(tmp_path) == before
 
 
-def test_numpy_settings_and_an_impossible_folder(tmp_path, small_faces):
-    run(tmp_path / "numpy", 2, small_faces, sigma=np.float32(0.3), batch_size=np.int64(4))
+def test_numpy_settings_and_an_impossible_folder(tmp_path, tiny_faces):
+    run(tmp_path / "numpy", 2, tiny_faces, sigma=np.float32(0.3), batch_size=np.int64(4))
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match="file"):
-        run(tmp_path / "file", 2, small_faces)
+        run(tmp_path / "file", 2, tiny_faces)
 
 
 def test_generator_round_trip(tmp_path):

@@ -27,7 +27,7 @@ import run_notebooks
 
 @pytest.fixture
 def small_generator():
-    return abp.ConvGenerator(image_size=16, width=4, rngs=nnx.Rngs(0))
+    return abp.ConvGenerator(image_size=8, width=4, rngs=nnx.Rngs(0))
 
 
 @pytest.fixture
@@ -66,48 +66,48 @@ class Recorder:
             self.stop_after = None
 
 
-def test_a_snapshot_is_what_fit_returns_when_stopped_there(small_generator, small_faces, key, short_calls):
+def test_a_snapshot_is_what_fit_returns_when_stopped_there(small_generator, tiny_faces, key, short_calls):
     options = dict(key=key, num_warmup=2, batch_size=4, progress=False)
     recorder = Recorder()
-    result = abp.fit(small_generator, small_faces, 8, callback=recorder, **options)
+    result = abp.fit(small_generator, tiny_faces, 8, callback=recorder, **options)
     assert [done for done, _ in recorder.calls] == [*range(9), 8]
     for done, snapshot in recorder.calls:  # now, when the run has long gone on and ended
         assert len(snapshot.losses) == int(snapshot.state.iteration) == done
     assert_same_bits(recorder.calls[-1][1], result)
     for stop_after in (0, 1, 5):
         stopping = Recorder(stop_after)
-        stopped = abp.fit(small_generator, small_faces, 8, callback=stopping, **options)
+        stopped = abp.fit(small_generator, tiny_faces, 8, callback=stopping, **options)
         assert_same_bits(stopped, recorder.calls[stop_after][1])
         assert [done for done, _ in stopping.calls] == [*range(stop_after + 1), stop_after]
 
 
-def test_a_snapshot_can_be_resumed(small_generator, small_faces, key, short_calls):
+def test_a_snapshot_can_be_resumed(small_generator, tiny_faces, key, short_calls):
     options = dict(key=key, learning_rate=lambda t: 1e-3, progress=False)
     recorder = Recorder()
-    whole = abp.fit(small_generator, small_faces, 8, callback=recorder, **options)
+    whole = abp.fit(small_generator, tiny_faces, 8, callback=recorder, **options)
     resumed = Recorder()
-    again = abp.fit(small_generator, small_faces, 8, resume=recorder.calls[5][1], callback=resumed, **options)
+    again = abp.fit(small_generator, tiny_faces, 8, resume=recorder.calls[5][1], callback=resumed, **options)
     assert_same_bits(again, whole)
     assert [done for done, _ in resumed.calls] == [5, 6, 7, 8, 8]
 
 
-def test_the_result_names_the_settings_of_the_chains(small_generator, small_faces, key):
-    result = abp.fit(small_generator, small_faces, 3, key=key, sigma=lambda t: 1 / (1 + t), progress=False)
+def test_the_result_names_the_settings_of_the_chains(small_generator, tiny_faces, key):
+    result = abp.fit(small_generator, tiny_faces, 3, key=key, sigma=lambda t: 1 / (1 + t), progress=False)
     assert result.chain == (pytest.approx(1 / 3), "gauss_newton", 5, 0.5) and result.chain.sigma == result.sigma
 
 
-def test_watching_changes_no_bit(small_generator, small_faces, key):
-    monitor = abp.TrainingMonitor(small_faces, share=0.9)
+def test_watching_changes_no_bit(small_generator, tiny_faces, key):
+    monitor = abp.TrainingMonitor(tiny_faces, share=0.9)
     options = dict(key=key, num_warmup=5, progress=False)
-    watched = abp.fit(small_generator, small_faces, 40, callback=monitor, **options)
-    assert_same_bits(watched, abp.fit(small_generator, small_faces, 40, **options))
+    watched = abp.fit(small_generator, tiny_faces, 40, callback=monitor, **options)
+    assert_same_bits(watched, abp.fit(small_generator, tiny_faces, 40, **options))
     assert len(monitor.costs) >= 3 and "iterations 40," in monitor.text
 
 
 @pytest.mark.parametrize("share", [0.05, 0.4])
-def test_drawing_takes_at_most_its_share(small_faces, share):
+def test_drawing_takes_at_most_its_share(tiny_faces, share):
     """What it decides by, on given costs: pictures of a second, and as many of them as are ever allowed."""
-    monitor, training = abp.TrainingMonitor(small_faces, share=share), 1000.0
+    monitor, training = abp.TrainingMonitor(tiny_faces, share=share), 1000.0
     monitor.costs = [0.5, 2.0]  # the second compiles
     while monitor._is_due(training):
         monitor.costs.append(1.0)
@@ -115,28 +115,28 @@ def test_drawing_takes_at_most_its_share(small_faces, share):
     assert not monitor._is_due(training) and monitor._is_due(training + 2 / share)
 
 
-def test_the_end_is_shown_in_any_case(small_generator, small_faces, key):
-    monitor = abp.TrainingMonitor(small_faces, share=1e-6)
-    abp.fit(small_generator, small_faces, 30, key=key, callback=monitor, progress=False)
+def test_the_end_is_shown_in_any_case(small_generator, tiny_faces, key):
+    monitor = abp.TrainingMonitor(tiny_faces, share=1e-6)
+    abp.fit(small_generator, tiny_faces, 30, key=key, callback=monitor, progress=False)
     assert "iterations 30," in monitor.text and len(monitor.costs) == 3
 
 
-def test_the_first_picture_does_not_wait_for_a_compiler(small_generator, small_faces, key):
-    monitor, seen = abp.TrainingMonitor(small_faces), []
+def test_the_first_picture_does_not_wait_for_a_compiler(small_generator, tiny_faces, key):
+    monitor, seen = abp.TrainingMonitor(tiny_faces), []
 
     def watch(done, snapshot):
         monitor(done, snapshot)
         seen.append((done, len(monitor.costs), monitor.text))
 
-    abp.fit(small_generator, small_faces, 2, key=key, callback=watch, progress=False)
+    abp.fit(small_generator, tiny_faces, 2, key=key, callback=watch, progress=False)
     assert seen[0][:2] == (0, 1) and "mean squared error –" in seen[0][2]
     assert seen[1][:2] == (1, 2) and "mean squared error 0." in seen[1][2]
 
 
 def images_of(kind, key):
     """Observations and a generator for them."""
-    faces, rngs = abp.load_lion_tiger(size=16), nnx.Rngs(0)
-    conv = lambda **options: abp.ConvGenerator(image_size=16, width=4, rngs=rngs, **options)
+    faces, rngs = abp.load_lion_tiger(size=8), nnx.Rngs(0)
+    conv = lambda **options: abp.ConvGenerator(image_size=8, width=4, rngs=rngs, **options)
     if kind == "vectors":
         return abp.LinearGenerator(2, 5, rngs=rngs), jax.random.normal(key, (30, 5))
     if kind == "long vectors":
@@ -190,7 +190,7 @@ def test_divergence_is_shown_and_raised(key):
     assert red.any()  # the alarm
 
 
-def test_an_error_in_the_callback_loses_nothing(small_generator, small_faces, key, tmp_path, short_calls):
+def test_an_error_in_the_callback_loses_nothing(small_generator, tiny_faces, key, tmp_path, short_calls):
     class Enough(Exception):
         pass
 
@@ -200,13 +200,13 @@ def test_an_error_in_the_callback_loses_nothing(small_generator, small_faces, ke
 
     options = dict(key=key, checkpoint_dir=tmp_path, progress=False)
     with pytest.raises(Enough, match="three will do") as caught:
-        abp.fit(small_generator, small_faces, 8, callback=raise_at_three, **options)
+        abp.fit(small_generator, tiny_faces, 8, callback=raise_at_three, **options)
     assert "callback of fit after 3 iterations" in caught.value.__notes__[0]
     assert len(caught.value.result.losses) == 3
     recorder = Recorder()
-    whole = abp.fit(small_generator, small_faces, 8, callback=recorder, **options)
+    whole = abp.fit(small_generator, tiny_faces, 8, callback=recorder, **options)
     assert recorder.calls[0][0] == 3  # from the checkpoint
-    assert_same_bits(whole, abp.fit(small_generator, small_faces, 8, key=key, progress=False))
+    assert_same_bits(whole, abp.fit(small_generator, tiny_faces, 8, key=key, progress=False))
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, float("nan")])
@@ -215,18 +215,18 @@ def test_bad_share(share):
         abp.TrainingMonitor(np.zeros((3, 5)), share=share)
 
 
-def test_bad_arguments(small_generator, small_faces, key, tmp_path):
+def test_bad_arguments(small_generator, tiny_faces, key, tmp_path):
     with pytest.raises(ValueError, match=r"images \(n, \.\.\.\) are expected.*got shape \(\)"):
         abp.TrainingMonitor(3)
     with pytest.raises(ValueError, match="no picture yet: pass the monitor to fit"):
-        abp.TrainingMonitor(small_faces).save(tmp_path / "picture.png")
-    for images in (small_faces[:5], abp.load_lion_tiger(size=8)):
-        message = r"TrainingMonitor has images of shape .* but fit learns \(11, 16, 16, 3\): give both the same"
+        abp.TrainingMonitor(tiny_faces).save(tmp_path / "picture.png")
+    for images in (tiny_faces[:5], abp.load_lion_tiger(size=16)):
+        message = r"TrainingMonitor has images of shape .* but fit learns \(11, 8, 8, 3\): give both the same"
         with pytest.raises(ValueError, match=message):
-            abp.fit(small_generator, small_faces, 3, key=key, callback=abp.TrainingMonitor(images), progress=False)
+            abp.fit(small_generator, tiny_faces, 3, key=key, callback=abp.TrainingMonitor(images), progress=False)
     for callback in ("plot", abp.TrainingMonitor):
         with pytest.raises(ValueError, match="callback must be a function of done and snapshot, or a TrainingMonitor"):
-            abp.fit(small_generator, small_faces, 3, key=key, callback=callback)
+            abp.fit(small_generator, tiny_faces, 3, key=key, callback=callback)
 
 
 FIT = """
@@ -235,8 +235,8 @@ import jax
 from flax import nnx
 import abp_jax as abp
 
-images = abp.load_lion_tiger(size=16)
-generator = abp.ConvGenerator(image_size=16, width=4, rngs=nnx.Rngs(0))
+images = abp.load_lion_tiger(size=8)
+generator = abp.ConvGenerator(image_size=8, width=4, rngs=nnx.Rngs(0))
 monitor = abp.TrainingMonitor(images, share=0.5)
 """
 STOP_WHILE_IT_DRAWS = (

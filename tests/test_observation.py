@@ -18,12 +18,12 @@ CHAIN = dict(sigma=SIGMA, sampler="gauss_newton", step_size=0.4, num_steps=3)
 
 
 @pytest.fixture(scope="module")
-def setup(small_faces):
-    generator = abp.ConvGenerator(image_size=16, width=4, rngs=nnx.Rngs(0))
+def setup(tiny_faces):
+    generator = abp.ConvGenerator(image_size=8, width=4, rngs=nnx.Rngs(0))
     generate, params = functional(generator)
     state = learning.init(params, optax.sgd(1e-6), 11, 2, jax.random.key(0))
-    masks = np.random.default_rng(0).random((11, 16, 16, 1)) < 0.4
-    return generator, generate, state, jnp.asarray(small_faces), jnp.asarray(np.broadcast_to(masks, small_faces.shape))
+    masks = np.random.default_rng(0).random((11, 8, 8, 1)) < 0.4
+    return generator, generate, state, jnp.asarray(tiny_faces), jnp.asarray(np.broadcast_to(masks, tiny_faces.shape))
 
 
 def same(tree, expected, **tolerance):
@@ -165,9 +165,9 @@ def test_measuring_every_number_is_seeing_the_image(setup):
 
 
 def test_measurements_are_explained(setup):
-    """From 100 random projections of 768 numbers: the generator that comes out gives images that have them."""
+    """From 25 random projections of 192 numbers: the generator that comes out gives images that have them."""
     generator, _, _, images, _ = setup
-    A = jnp.asarray(np.random.default_rng(0).normal(size=(100, 768)) / np.sqrt(768), jnp.float32)
+    A = jnp.asarray(np.random.default_rng(0).normal(size=(25, 192)) / np.sqrt(192), jnp.float32)
     measure = lambda image: A @ image.ravel()
     seen = jax.vmap(measure)(images)
     result = abp.fit(generator, seen, 150, key=jax.random.key(0), measure=measure, sigma=0.1, progress=False)
@@ -180,13 +180,13 @@ def test_measurements_are_explained(setup):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(mask=np.ones((11, 16, 16))), "mask must be boolean.*got float64"),
-        (dict(mask=np.ones((11, 16), bool)), r"mask of shape .* doesn't fit images of shape \(11, 16, 16, 3\)"),
-        (dict(mask=np.ones((10, 16, 16), bool)), "doesn't fit images"),
-        (dict(mask=np.zeros((11, 16, 16), bool)), "hides every pixel"),
+        (dict(mask=np.ones((11, 8, 8))), "mask must be boolean.*got float64"),
+        (dict(mask=np.ones((11, 8), bool)), r"mask of shape .* doesn't fit images of shape \(11, 8, 8, 3\)"),
+        (dict(mask=np.ones((10, 8, 8), bool)), "doesn't fit images"),
+        (dict(mask=np.zeros((11, 8, 8), bool)), "hides every pixel"),
         (dict(measure=lambda image: image + 1), "measure must be a linear function"),
         (dict(measure=lambda image: image**2), "measure must be a linear function"),
-        (dict(measure=lambda image: image[:4]), r"images of shape \(11, 16, 16, 3\) don't fit .* gives \(4, 16, 3\)"),
+        (dict(measure=lambda image: image[:4]), r"images of shape \(11, 8, 8, 3\) don't fit .* gives \(4, 8, 3\)"),
     ],
 )
 def test_what_does_not_fit_is_refused(setup, options, message):
@@ -209,4 +209,4 @@ def test_a_checkpoint_of_another_mask_is_refused(setup, tmp_path):
 def test_bytes_as_measurements_are_refused(setup):
     generator, _, _, images, _ = setup
     with pytest.raises(ValueError, match="float32"):
-        abp.fit(generator, np.zeros((11, 16, 16, 3), np.uint8), 2, key=jax.random.key(0), measure=lambda image: image)
+        abp.fit(generator, np.zeros((11, 8, 8, 3), np.uint8), 2, key=jax.random.key(0), measure=lambda image: image)

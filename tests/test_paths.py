@@ -20,6 +20,15 @@ class Circle(nnx.Module):
         return jnp.array([[jnp.cos(z[0])], [jnp.sin(z[0])]])
 
 
+class Square(nnx.Module):
+    """z in R to one pixel, z^2: it moves fast where z is large."""
+
+    latent_dim = 1
+
+    def __call__(self, z):
+        return z**2
+
+
 def orthonormal_generator():
     generator = abp.LinearGenerator(3, 5, rngs=nnx.Rngs(0))
     kernel, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(5, 3)))
@@ -37,6 +46,14 @@ def test_where_the_paths_run():
     np.testing.assert_allclose(jnp.linalg.norm(arc, axis=1), 3, rtol=1e-6)
 
 
+def test_an_arc_between_vectors_of_different_lengths():
+    arc = paths.spherical(A, B / 3, 3)  # 90 degrees: in the middle both have the weight sin(45) / sin(90)
+    np.testing.assert_allclose(arc, [A, [3 * 0.5**0.5, 0.5**0.5, 0], B / 3], atol=1e-6)
+    wide = paths.spherical(A, jnp.array([-1.0, 1.0, 0.0]), 4)  # 135 degrees in three parts
+    weights = np.sin(np.deg2rad([90, 45])) / np.sin(np.deg2rad(135))
+    np.testing.assert_allclose(wide[1], [3 * weights[0] - weights[1], weights[1], 0], atol=1e-5)
+
+
 def test_an_arc_between_vectors_of_one_direction_is_straight():
     np.testing.assert_allclose(paths.spherical(A, 2 * A, 4)[:, 0], [3, 4, 5, 6], rtol=1e-5)
     np.testing.assert_allclose(paths.spherical(A, A, 3), [A] * 3, rtol=1e-5)
@@ -48,6 +65,11 @@ def test_length_is_exact_where_it_is_known():
         np.testing.assert_allclose(paths.length(generator, paths.straight(A, B, num)), 3 * 2**0.5, rtol=1e-5)
         np.testing.assert_allclose(paths.length(Circle(), jnp.linspace(0, 2, num)[:, None]), 2, rtol=1e-5)
     np.testing.assert_allclose(paths.length(generator, paths.spherical(A, B, 400)), 3 * np.pi / 2, rtol=1e-4)
+
+
+def test_a_segment_is_measured_at_its_middle():
+    for num in (2, 5):  # the integral of 2 z from 1 to 3, and the rule of the middle is exact for it
+        np.testing.assert_allclose(paths.length(Square(), jnp.linspace(1, 3, num)[:, None]), 8, rtol=1e-6)
 
 
 def test_length_agrees_with_the_way_of_the_image():
@@ -68,4 +90,8 @@ def test_bad_input_is_told():
     with pytest.raises(ValueError, match="at least two points"):
         paths.spherical(A, B, 1)
     with pytest.raises(ValueError, match="at least two points"):
+        paths.straight(A[None], B[None], 5)
+    with pytest.raises(ValueError, match="at least two points"):
         paths.length(Circle(), jnp.zeros((1, 1)))
+    with pytest.raises(ValueError, match="at least two points"):
+        paths.length(Circle(), jnp.zeros(3))
