@@ -17,7 +17,7 @@ LAST_SIGMA = {20: 0.15, 60: 0.1, 100: 0.07, 200: 0.05}  # found with the 300 of 
 def split(seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns 1,000 clothes to learn and 300 others to measure, drawn from the 10,000.
 
-    The 300 drawn between them are for choices, so that those which are measured had no part in any.
+    The 300 drawn between them are for choices, so that no choice has seen what this split measures.
     """
     order = np.random.default_rng(seed).permutation(10_000)
     train, _, test, _ = np.split(abp.load_clothes()[order], np.cumsum([NUM_TRAIN, NUM_CHOICE, NUM_TEST]))
