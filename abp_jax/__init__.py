@@ -28,6 +28,7 @@ The files, in the order in which data flows:
 - explorer_page: the same as a page without a kernel
 - laboratory_chains, laboratory_words, laboratory_picture, laboratory: a step size under your hand
 - compilation_cache: compiled programs kept on disk
+- compiler: which ones compute wrong numbers
 """
 
 import importlib.util
@@ -37,6 +38,7 @@ from abp_jax import (
     checkpoints,
     checks,
     compilation_cache,
+    compiler,
     data,
     datasets,
     evidence,
@@ -78,6 +80,7 @@ else:
 
 __version__ = "0.1.0"
 
+compiler.warn_if_wrong()
 compilation_cache.enable()
 
 __all__ = [
@@ -94,6 +97,7 @@ __all__ = [
     "checks",
     "clothes_labels",
     "compilation_cache",
+    "compiler",
     "data",
     "datasets",
     "describe_device",
