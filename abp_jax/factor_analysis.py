@@ -25,13 +25,7 @@ def _full_precision(function):
 
 
 class FactorAnalysis(NamedTuple):
-    """The parameters.
-
-    Attributes:
-      loading: W, (D, d).
-      mean: b, (D,).
-      sigma: standard deviation of e, a scalar > 0.
-    """
+    """The parameters: loading W, (D, d); mean b, (D,); sigma, the standard deviation of e, a scalar > 0."""
 
     loading: jax.Array
     mean: jax.Array
@@ -39,12 +33,7 @@ class FactorAnalysis(NamedTuple):
 
 
 class Posterior(NamedTuple):
-    """p(z_i | y_i) = N(mean_i, covariance). The covariance is the same for every y.
-
-    Attributes:
-      mean: (n, d).
-      covariance: (d, d).
-    """
+    """p(z_i | y_i) = N(mean_i, covariance): mean (n, d), covariance (d, d), which is the same for every y."""
 
     mean: jax.Array
     covariance: jax.Array
@@ -54,11 +43,7 @@ class Posterior(NamedTuple):
 def posterior(model: FactorAnalysis, y: jax.Array) -> Posterior:
     """Returns p(z_i | y_i), by completing the square in log p(z) + log p(y | z).
 
-    The covariance is G^-1 with G = W'W / sigma^2 + I, the mean is G^-1 W'(y - b) / sigma^2.
-
-    Args:
-      model: the parameters.
-      y: (n, D).
+    The covariance is G^-1 with G = W'W / sigma^2 + I, the mean is G^-1 W'(y - b) / sigma^2. y: (n, D).
 
     Raises:
       ValueError: the shapes of the parameters and of y don't fit together; so for every function below.
@@ -96,12 +81,7 @@ def em_step(model: FactorAnalysis, y: jax.Array, learn_sigma: bool = True) -> Fa
 
     E: the posterior's first two moments. M: W <- S_yz S_zz^-1, the regression of y on z, and sigma^2 from what is
     left over. b is the mean of y, at which the likelihood is highest whatever W is. Start from a random W: a column
-    of zeros stays zero, and equal columns stay equal.
-
-    Args:
-      model: the current parameters.
-      y: (n, D).
-      learn_sigma: False keeps sigma as it is.
+    of zeros stays zero, and equal columns stay equal. y: (n, D); learn_sigma: False keeps sigma as it is.
     """
     return _m_step(model, y, learn_sigma)[0]
 
@@ -141,13 +121,8 @@ def maximum_likelihood(y: jax.Array, latent_dim: int, sigma: float | None = None
     columns of U their directions. This is one W of many: W Q is as likely for every rotation Q. Here the columns are
     orthogonal, in order of decreasing length, and in each the entry of the largest size is positive.
 
-    Args:
-      y: (n, D).
-      latent_dim: d, less than D.
-      sigma: fixed noise level, or None to estimate it too: sigma^2 is then the mean of the D - d other variances.
-
-    Raises:
-      ValueError: y isn't (n, D), or latent_dim doesn't lie between 1 and what y can tell apart.
+    sigma: fixed noise level, or None to estimate it too: sigma^2 is then the mean of the D - d other variances. Raises
+    ValueError where y isn't (n, D), or latent_dim d doesn't lie between 1 and what y can tell apart.
     """
     if jnp.ndim(y) != 2:
         raise ValueError(f"y must have shape (n, D), got {jnp.shape(y)}. Flatten images: y.reshape(len(y), -1).")

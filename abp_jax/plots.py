@@ -6,17 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
+from abp_jax.images.data import pixels, to_display  # noqa: F401
+
 LION, TIGER = "#b5651d", "#e4572e"
-
-
-def to_display(images: np.ndarray) -> np.ndarray:
-    """Maps [-1, 1] to [0, 1] and clips: the same map for every image, so that errors of amplitude stay visible."""
-    return np.clip((np.asarray(images, np.float32) + 1) / 2, 0, 1)
-
-
-def pixels(images: np.ndarray) -> np.ndarray:
-    """Returns images with values in [-1, 1] as uint8, from 0 to 255."""
-    return np.uint8(np.rint(255 * to_display(images)))
 
 
 def evenly_spaced(num: int, most: int) -> np.ndarray:

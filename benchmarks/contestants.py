@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from abp_jax.checks import DEFAULTS
+
 from benchmarks import machine
 from benchmarks.workers import TaskFailed, Worker
 

@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import numpy as np
-
 from abp_jax.checks import check_chain
+
 from benchmarks.contestants import Settings, environment, say
 from benchmarks.exercise import nominal_flops
 from benchmarks.machine import with_variables

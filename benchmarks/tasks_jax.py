@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from abp_jax.checks import check_chain
 from flax import nnx
 
 import abp_jax as abp
 from abp_jax import learning, loop
-from abp_jax.checks import check_chain
 from abp_jax.generators import functional
 from abp_jax.plots import to_display
 from benchmarks.rounds import arrival

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 import abp_jax as abp
-from abp_jax import datasets
+from abp_jax.images import datasets
 from experiments import recipe
 from experiments.records import FOLDER, Records
 

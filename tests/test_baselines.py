@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from abp_jax.baselines import MissingPCA, missing_pca, nearest_neighbour
+from abp_jax.evaluation.baselines import MissingPCA, missing_pca, nearest_neighbour
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ import pytest
 from flax import nnx
 
 import abp_jax as abp
-from abp_jax import checkpoints, learning
+from abp_jax import learning
+from abp_jax.training import checkpoints
 
 SETTINGS = {"sigma": 0.3, "images": "of cats"}
 

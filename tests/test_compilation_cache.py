@@ -3,19 +3,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jax
 import pytest
 
-from abp_jax import compilation_cache
+from abp_jax.training import compilation_cache
 
-pytestmark = pytest.mark.skipif(
-    jax.__version_info__ < compilation_cache.FIRST_SOUND_VERSION, reason="the cache is left off with this jax"
-)
+pytestmark = pytest.mark.skipif(not compilation_cache.works(), reason="the cache is left off with this jax")
 
 PROGRAM = """
 import jax
 import abp_jax as abp
 from flax import nnx
+abp.compilation_cache.enable()
 result = abp.fit(abp.ConvGenerator(image_size=8, width=4, rngs=nnx.Rngs(0)), abp.load_lion_tiger(size=8), 22,
                  key=jax.random.key(0), progress=False)
 print(repr(float(result.losses[-1])), jax.config.jax_compilation_cache_dir)
@@ -26,7 +24,7 @@ KEEP_ALL = PROGRAM.replace(
     "result =", "jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)\nresult =", 1
 )
 
-FOLDER = "import jax, abp_jax; print(None, jax.config.jax_compilation_cache_dir)"
+FOLDER = "import jax, abp_jax; abp_jax.compilation_cache.enable(); print(None, jax.config.jax_compilation_cache_dir)"
 
 
 def run(home: Path, program: str = FOLDER, **settings) -> tuple[str, str]:

@@ -10,7 +10,10 @@ import pytest
 from flax import nnx
 
 import abp_jax as abp
-from abp_jax import compiler, evidence, factor_analysis, langevin, learning, model, quadrature, stability
+from abp_jax import factor_analysis, langevin, learning, model
+from abp_jax.evaluation import evidence, quadrature
+from abp_jax.inference import Chain
+from abp_jax.training import compiler, stability
 
 CHUNK = 100
 RNG = np.random.default_rng(0)
@@ -61,7 +64,7 @@ def per_example(generator):
     linear = factor_analysis.FactorAnalysis(*map(jnp.asarray, (RNG.normal(size=(6, 2)), RNG.normal(size=6), 0.3)))
     keys = lambda z: jax.vmap(lambda row: jax.random.key(row[0].view(jnp.int32)))(z)  # each example's own
     weights = jax.vmap(lambda key, z, y: evidence.importance_log_weights(key, generator, z, y, 0.3, 8))
-    chain = dict(sigma=0.3, sampler="gauss_newton", num_steps=3, step_size=0.5)
+    chain = Chain(sigma=0.3, sampler="gauss_newton", num_steps=3, step_size=0.5)
     return {
         "log_prior": jax.vmap(lambda z, y: model.log_prior(z)),
         "log_likelihood": jax.vmap(lambda z, y: model.log_likelihood(generator, z, y, 0.3)),
@@ -78,7 +81,7 @@ def per_example(generator):
             weights(keys(z), z, y)
         ),
         "stable steps": lambda z, y: stability.largest_stable_steps(generator, y, z, 0.3),
-        "chains": lambda z, y: learning.infer_latents(generator, keys(z), z, y, **chain),
+        "chains": lambda z, y: learning.infer_latents(generator, keys(z), z, y, chain=chain),
         "modes": jax.vmap(lambda z, y: evidence.find_mode(generator, z, y, 0.3, num_steps=3)),
     }
 
@@ -94,11 +97,11 @@ def test_one_call_and_chunks_agree(problem, name):
 
 def test_the_lattice_has_the_same_density_in_one_call_and_in_chunks(problem):
     generator, z, y = problem
-    judge, z = quadrature.Judge(generator, 0.3), np.asarray(z)
-    parts = [judge.log_joint(z[i : i + CHUNK], y[0]) for i in range(0, NUM, CHUNK)]
-    np.testing.assert_allclose(judge.log_joint(z, y[0]), np.concatenate(parts), rtol=2e-4)
+    exact, z = quadrature.PosteriorQuadrature(generator, 0.3), np.asarray(z)
+    parts = [exact.log_joint(z[i : i + CHUNK], y[0]) for i in range(0, NUM, CHUNK)]
+    np.testing.assert_allclose(exact.log_joint(z, y[0]), np.concatenate(parts), rtol=2e-4)
     one = jax.jit(jax.vmap(lambda z: model.log_joint(generator, z, y[0], 0.3)))
-    np.testing.assert_allclose(judge.log_joint(z, y[0]), one(z), rtol=2e-4, atol=2e-3)
+    np.testing.assert_allclose(exact.log_joint(z, y[0]), one(z), rtol=2e-4, atol=2e-3)
 
 
 def test_warns_of_a_wrong_compiler_and_of_no_other():

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import abp_jax as abp
-from abp_jax import data
+from abp_jax.images import data
 
 
 def save(folder, name, array, mode=None, **options):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import abp_jax as abp
-from abp_jax import datasets
+from abp_jax.images import datasets
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,8 @@ def test_digits_are_those_of_scikit_learn():
     np.testing.assert_allclose(images[..., 0], load_digits().images / 8 - 1, atol=1 / 127)
 
 
-def test_textures_follow_from_their_key():
-    a, b, c = (datasets.load_textures(9, key=k) for k in (0, 0, 1))
+def test_textures_follow_from_their_seed():
+    a, b, c = (datasets.load_textures(9, seed=k) for k in (0, 0, 1))
     np.testing.assert_array_equal(a, b)
     assert not np.array_equal(a, c)
     np.testing.assert_array_equal(datasets.load_textures(5), a[:5])

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from abp_jax import loop
+from abp_jax.training import loop
+from abp_jax.training.devices import Devices
 
 SMALL_RUNS = """
 import sys
@@ -105,8 +106,9 @@ def test_the_work_of_a_batch_is_shared_out(tmp_path):
     """Each of four devices computes a quarter of the batch, and the images stay where they are."""
     program = """
 import sys, jax, jax.numpy as jnp
-from abp_jax import loop
-devices = loop.Devices(jax.make_mesh((4,), ("examples",)))
+from abp_jax.training import loop
+from abp_jax.training.devices import Devices
+devices = Devices(jax.make_mesh((4,), ("examples",)))
 images, key = devices.spread(jnp.zeros((400, 50))), jax.random.key(0)
 
 @jax.jit
@@ -124,6 +126,6 @@ assert "f32[400,50]" not in text, text
 def test_images_that_come_spread_over_a_mesh_stay_there(small_faces):
     mesh = jax.make_mesh((1,), ("examples",))
     images = jax.device_put(jnp.asarray(small_faces), NamedSharding(mesh, PartitionSpec("examples")))
-    devices = loop.Devices(mesh)
+    devices = Devices(mesh)
     assert devices.spread(images).sharding.device_set == images.sharding.device_set
     np.testing.assert_array_equal(devices.gather(devices.spread(images)), small_faces)

@@ -12,7 +12,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from abp_jax.compiler import WRONG_ON_CPU
+from abp_jax.training.compiler import WRONG_ON_CPU
 
 ROOT = Path(__file__).parent.parent
 CONDA_NAMES = {"playwright": "playwright-python"}  # where conda-forge has another name than PyPI
@@ -96,7 +96,7 @@ def test_wheel_carries_modules_style_and_data(tmp_path):
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
     (wheel,) = tmp_path.glob("*.whl")
     files = set(zipfile.ZipFile(wheel).namelist())
-    modules = {f"abp_jax/{f.name}" for f in (ROOT / "abp_jax").iterdir() if f.suffix not in ("", ".pyc")}
+    modules = {f.relative_to(ROOT).as_posix() for f in (ROOT / "abp_jax").rglob("*.*") if f.suffix != ".pyc"}
     data = {f"abp_jax/_data/{f.relative_to(ROOT / 'data').as_posix()}" for f in (ROOT / "data").rglob("*.*")}
     assert {f for f in files if ".dist-info/" not in f} == modules | data
     assert "abp_jax/_data/lion_tiger/CREDITS.md" in files

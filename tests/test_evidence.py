@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from abp_jax import evidence, factor_analysis
+from abp_jax import factor_analysis
+from abp_jax.evaluation import evidence
 
 SIGMA = 0.3
 

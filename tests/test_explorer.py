@@ -3,8 +3,6 @@
 import base64
 import io
 import re
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +13,8 @@ from flax import nnx
 from PIL import Image
 
 import abp_jax as abp
-from abp_jax import explorer_plane
-from abp_jax.explorer import LatentExplorer
-from abp_jax.explorer_plain import PlainLatentExplorer
-
-BOTH = pytest.mark.parametrize("kind", [LatentExplorer, PlainLatentExplorer])
+from abp_jax.widgets.explorer import LatentExplorer, posterior, search
+from abp_jax.widgets.explorer import plane as explorer_plane
 
 
 class LinearImages(nnx.Module):
@@ -65,9 +60,8 @@ def points(path):
     return np.array([[float(x), -float(y)] for x, y in re.findall(r"[ML](\S+?) (-?[\d.e-]+)", path)])
 
 
-@BOTH
-def test_the_image_follows_z_whatever_kind_of_vector_it_is(kind, generator):
-    explorer = kind(generator)
+def test_the_image_follows_z_whatever_kind_of_vector_it_is(generator):
+    explorer = LatentExplorer(generator)
     np.testing.assert_array_equal(explorer.shown, expected(generator, [0.0, 0.0]))
     for z in ([1.5, -0.5], np.array([0.25, 2.0], np.float32), jnp.array([-1.0, 0.5]), (9.0, 0.0)):
         explorer.z = z
@@ -75,24 +69,21 @@ def test_the_image_follows_z_whatever_kind_of_vector_it_is(kind, generator):
         np.testing.assert_array_equal(explorer.shown, expected(generator, z))
 
 
-@BOTH
-def test_it_starts_at_the_first_z(kind, generator):
-    explorer = kind(generator, jnp.array([[0.5, 1.0], [-1.0, 2.0]]), names=["a", "b"])
+def test_it_starts_at_the_first_z(generator):
+    explorer = LatentExplorer(generator, jnp.array([[0.5, 1.0], [-1.0, 2.0]]), names=["a", "b"])
     np.testing.assert_array_equal(explorer.z, [0.5, 1.0])
     np.testing.assert_array_equal(explorer.shown, expected(generator, [0.5, 1.0]))
-    np.testing.assert_array_equal(kind(generator, jnp.array([0.5, 1.0])).z, [0.5, 1.0])
+    np.testing.assert_array_equal(LatentExplorer(generator, jnp.array([0.5, 1.0])).z, [0.5, 1.0])
 
 
-@BOTH
 @pytest.mark.parametrize("z", [[1.0], [1.0, np.nan], "ab", [[1.0, 2.0]]])
-def test_a_z_that_does_not_fit_changes_nothing(kind, generator, z):
-    explorer = kind(generator)
+def test_a_z_that_does_not_fit_changes_nothing(generator, z):
+    explorer = LatentExplorer(generator)
     with pytest.raises(traitlets.TraitError, match=r"z must be 2 finite number\(s\)"):
         explorer.z = z
     assert explorer.z == (0.0, 0.0)
 
 
-@BOTH
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -104,24 +95,22 @@ def test_a_z_that_does_not_fit_changes_nothing(kind, generator, z):
         (dict(generator=abp.LinearGenerator(2, 5, rngs=nnx.Rngs(0))), r"shows images .* this generator gives \(5,\)"),
     ],
 )
-def test_bad_arguments(kind, generator, arguments, message):
+def test_bad_arguments(generator, arguments, message):
     with pytest.raises(ValueError, match=message):
-        kind(**{"generator": generator} | arguments)
+        LatentExplorer(**{"generator": generator} | arguments)
 
 
-@BOTH
 @pytest.mark.parametrize("latent_dim", [1, 6])
-def test_other_numbers_of_latents(kind, latent_dim):
+def test_other_numbers_of_latents(latent_dim):
     generator = abp.ConvGenerator(latent_dim, image_size=8, width=4, channels=1, rngs=nnx.Rngs(0))
     z = jax.random.normal(jax.random.key(1), (9, latent_dim))
-    explorer = kind(generator, z)
+    explorer = LatentExplorer(generator, z)
     np.testing.assert_array_equal(explorer.shown, expected(generator, z[0]))
     assert explorer.plane.names == ([f"direction {i + 1}" for i in range(6)] if latent_dim == 6 else ["z1"])
 
 
-@BOTH
-def test_without_a_screen_it_says_what_to_do(kind, generator):
-    bundle = kind(generator)._repr_mimebundle_()
+def test_without_a_screen_it_says_what_to_do(generator):
+    bundle = LatentExplorer(generator)._repr_mimebundle_()
     data = bundle[0] if isinstance(bundle, tuple) else bundle
     assert "application/vnd.jupyter.widget-view+json" in data
     assert "pip install --upgrade anywidget ipywidgets" in data["text/plain"]
@@ -138,30 +127,6 @@ def test_an_error_shows_in_the_widget_and_goes_when_all_is_well(generator):
     del explorer.render
     explorer.z = [0.0, 1.0, 0.0]
     assert explorer._failure == ""
-
-
-def test_an_error_shows_in_the_plain_widget(generator):
-    explorer = PlainLatentExplorer(generator)
-    explorer.render = lambda z: 1 / 0
-    explorer.z = [1.0, 1.0]
-    assert "ZeroDivisionError:</b> division by zero" in explorer.message.value
-
-
-def test_sliders_and_buttons_of_the_plain_one(generator):
-    z = np.array([[0.5, 1.0], [-1.0, 2.0]])
-    explorer = PlainLatentExplorer(generator, z)
-    explorer.sliders[0].value = -2.0
-    np.testing.assert_allclose(explorer.z, [-2.0, 1.0])
-    np.testing.assert_array_equal(explorer.shown, expected(generator, [-2.0, 1.0]))
-    assert "left: 10.00%; bottom: 70.00%" in explorer._marker.value
-    explorer.choice.value = 1
-    np.testing.assert_allclose(explorer.z, z[1])
-    assert explorer.choice.value == -1
-    assert [slider.value for slider in explorer.sliders] == [-1.0, 2.0]
-    explorer.random.click()
-    assert np.abs(explorer.z - z[1]).max() > 1e-6
-    explorer.reset.click()
-    np.testing.assert_allclose(explorer.z, z[0])
 
 
 @pytest.mark.parametrize("scale", [[1, 1, 1, 1, 1], [1, 4, 0.5, 2, 0]])
@@ -205,12 +170,12 @@ def test_the_lines_of_the_posterior_are_those_of_the_exact_normal(latent_dim):
     np.testing.assert_allclose(shown["lens"]["at"], centre, atol=1e-3)
     widths = np.sqrt(np.diag(np.linalg.inv(precision_in_plane)))
     for path, k in zip(shown["lens"]["paths"], (3, 2, 1), strict=True):
-        offsets = points(path) * explorer_plane.LENS_WIDTHS * widths.max()
+        offsets = points(path) * posterior.LENS_WIDTHS * widths.max()
         np.testing.assert_allclose(np.sqrt(np.sum(offsets @ precision_in_plane * offsets, axis=1)), k, rtol=0.02)
     assert f"{widths[0]:.2g} and {widths[1]:.2g} along" in shown["text"]
     assert ("the other 3 held at the mode" in shown["text"]) == (latent_dim == 5)
     distance = lambda p: np.sqrt(np.einsum("ni,ij,nj->n", p - centre, precision_in_plane, p - centre))
-    grid = np.stack(np.meshgrid(*2 * [np.linspace(-2.5, 2.5, explorer_plane.MAP_POINTS)]), axis=-1).reshape(-1, 2)
+    grid = np.stack(np.meshgrid(*2 * [np.linspace(-2.5, 2.5, posterior.MAP_POINTS)]), axis=-1).reshape(-1, 2)
     r = distance(grid)
     levels = r.min() + np.ptp(r) * (np.arange(9) + 0.5) / 9
     off = np.abs(distance(points(shown["contours"]))[:, None] - levels).min(axis=1)
@@ -244,7 +209,7 @@ def test_chains_of_a_new_picture_agree_with_infer(generator):
     images = np.asarray(abp.reconstruct(generator, jnp.array([[0.7, -0.4], [-1.0, 1.0]])))
     z = abp.infer(generator, images, key=jax.random.key(1), sigma=0.05)
     for y, expected_z in zip(images, z, strict=True):
-        *_, (places, best) = explorer_plane.Search(generator, 0.05, jax.random.key(0)).run(y)
+        *_, (places, best) = search.Search(generator, 0.05, jax.random.key(0)).run(y)
         difference = generator(jnp.asarray(places[best])) - generator(expected_z)
         assert float(jnp.mean(difference**2)) < 0.05**2
 
@@ -257,15 +222,11 @@ def test_a_bad_picture_is_said_and_changes_nothing(generator):
         assert explorer.z == (1.0, 0.0) and explorer._own == [] and explorer._status == ""
 
 
-@BOTH
-def test_what_lies_outside_of_the_sliders_stays_there(kind):
+def test_what_lies_outside_of_the_sliders_stays_there():
     generator = abp.ConvGenerator(3, image_size=8, width=4, rngs=nnx.Rngs(0))
     z = np.array([[4.0, 0.0, -3.0]])
-    explorer = kind(generator, z)
+    explorer = LatentExplorer(generator, z)
     np.testing.assert_allclose(explorer.z, z[0])
-    if kind is PlainLatentExplorer:
-        explorer.sliders[1].value = 1.0
-        np.testing.assert_allclose(explorer.z, [4.0, 1.0, -3.0])
 
 
 def test_the_index_of_a_posterior_is_checked(generator):
@@ -298,13 +259,3 @@ def test_a_grey_generator_takes_a_picture_in_colour():
     explorer = LatentExplorer(generator)
     drop(explorer, "a.png", as_file(np.zeros((30, 20, 3))))
     assert explorer._failure == "" and len(explorer._own) == 1
-
-
-def test_without_anywidget_there_is_the_plain_one():
-    code = (
-        "import sys; sys.modules['anywidget'] = None\n"
-        "import abp_jax as abp; from flax import nnx\n"
-        "print(type(abp.LatentExplorer(abp.ConvGenerator(image_size=8, width=4, rngs=nnx.Rngs(0)))).__name__)"
-    )
-    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert output.stdout.strip() == "PlainLatentExplorer", output.stderr

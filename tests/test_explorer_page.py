@@ -12,7 +12,7 @@ from flax import nnx
 from PIL import Image
 
 import abp_jax as abp
-from abp_jax import explorer_page
+from abp_jax.widgets.explorer import page as explorer_page
 
 READ_IMAGE = """() => {
   const shown = document.querySelector('.abp-image'), copy = document.createElement('canvas');
@@ -209,7 +209,8 @@ def test_a_title_cannot_break_the_page(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (dict(z=np.zeros((2, 3))), r"z must be \(n, 2\) and finite, got \(2, 3\)"),
+        (dict(z=np.zeros((2, 3))), "z has 3 coordinates, but the generator takes 2"),
+        (dict(z=np.full((2, 2), np.nan)), "z holds nan or infinite values"),
         (dict(z=np.zeros((2, 2)), names=["a"]), "names must be as many as z: got 1 for 2"),
         (dict(low=1.0, high=1.0), "low must be less than high"),
         (dict(generator=abp.ConvGenerator(3, image_size=8, width=4, rngs=nnx.Rngs(0))), "this generator has 3"),

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from abp_jax import masks
+from abp_jax.images import masks
 
 
 @pytest.mark.parametrize("hidden", [0.5, 0.7, 0.9])

@@ -19,7 +19,7 @@ from flax import nnx
 from PIL import Image
 
 import abp_jax as abp
-from abp_jax import loop
+from abp_jax.training import loop
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 import run_notebooks

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from abp_jax import monitor_picture
+from abp_jax.widgets.monitor import picture as monitor_picture
 
 
 def pixels(png):

@@ -10,11 +10,12 @@ import pytest
 from flax import nnx
 
 import abp_jax as abp
-from abp_jax import checks, factor_analysis, learning, model
+from abp_jax import factor_analysis, learning, model, samplers
 from abp_jax.generators import functional
+from abp_jax.inference import Chain
 
 SIGMA = 0.3
-CHAIN = dict(sigma=SIGMA, sampler="gauss_newton", step_size=0.4, num_steps=3)
+CHAIN = Chain(sigma=SIGMA, sampler="gauss_newton", num_steps=3, step_size=0.4)
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +66,14 @@ def test_hidden_pixels_have_a_gradient_of_exactly_zero(setup):
     )
 
 
-@pytest.mark.parametrize("sampler", checks.DEFAULTS)
+@pytest.mark.parametrize("sampler", samplers.KINDS)
 def test_no_chain_feels_a_hidden_pixel(setup, sampler):
     _, generate, state, images, masks = setup
     f, keys = partial(generate, state.params), learning.example_keys(state.key, 1, jnp.arange(11))
-    chain = CHAIN | dict(sampler=sampler, step_size=0.05)
-    z = learning.infer_latents(f, keys, state.z, images, masks, **chain)
-    same(learning.infer_latents(f, keys, state.z, jnp.where(masks, images, 7.0), masks, **chain), z)
-    assert not np.allclose(learning.infer_latents(f, keys, state.z, images, **chain), z)
+    chain = CHAIN._replace(sampler=sampler, step_size=0.05)
+    z = learning.infer_latents(f, keys, state.z, images, masks, chain=chain)
+    same(learning.infer_latents(f, keys, state.z, jnp.where(masks, images, 7.0), masks, chain=chain), z)
+    assert not np.allclose(learning.infer_latents(f, keys, state.z, images, chain=chain), z)
 
 
 # Learning
@@ -80,7 +81,7 @@ def test_no_chain_feels_a_hidden_pixel(setup, sampler):
 
 def test_a_full_mask_is_no_mask(setup):
     _, generate, state, images, masks = setup
-    options = dict(generate=generate, optimizer=optax.sgd(1e-6), whitening=True, **CHAIN)
+    options = dict(generate=generate, optimizer=optax.sgd(1e-6), whitening=True, chain=CHAIN)
     (state_a, info_a), (state_b, info_b) = (
         learning.iterate(state, images, jnp.arange(11), m, **options) for m in (None, jnp.ones_like(masks))
     )
@@ -116,10 +117,7 @@ def test_chain_on_a_linear_model_reaches_the_posterior_given_what_is_seen(key):
         learning.example_keys(key, 0, jnp.arange(n)),
         jnp.broadcast_to(posterior.mean, (n, 2)),
         *(jnp.broadcast_to(a, (n, 4)) for a in (y, mask)),
-        sigma=0.8,
-        sampler="gauss_newton_mala",
-        step_size=1.0,
-        num_steps=20,
+        chain=Chain(0.8, "gauss_newton_mala", 20, 1.0),
     )
     np.testing.assert_allclose(z.mean(0), posterior.mean[0], atol=0.03)
     np.testing.assert_allclose(np.cov(z.T), posterior.covariance, atol=0.03)

@@ -6,7 +6,7 @@ import pytest
 from flax import nnx
 
 import abp_jax as abp
-from abp_jax import paths
+from abp_jax.evaluation import paths
 
 A, B = jnp.array([3.0, 0.0, 0.0]), jnp.array([0.0, 3.0, 0.0])
 

@@ -7,7 +7,8 @@ import pytest
 from flax import nnx
 
 import abp_jax as abp
-from abp_jax import factor_analysis, quadrature
+from abp_jax import factor_analysis
+from abp_jax.evaluation import quadrature
 from abp_jax.generators import functional
 
 

@@ -17,7 +17,8 @@ from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 
 import abp_jax as abp
-from abp_jax import checkpoints, learning
+from abp_jax import learning
+from abp_jax.training import checkpoints
 
 NUM_ITERATIONS, KILLS = 50_000, 10
 

@@ -5,7 +5,7 @@ import pytest
 from flax import nnx
 
 import abp_jax as abp
-from abp_jax import stability
+from abp_jax.training import stability
 
 SIGMA = 0.5
 

@@ -9,7 +9,8 @@ import pytest
 from flax import nnx
 
 import abp_jax as abp
-from abp_jax import evidence, langevin, model, quadrature, samplers
+from abp_jax import langevin, model, samplers
+from abp_jax.evaluation import evidence, quadrature
 
 SIGMA, CHAINS, STEPS = 0.3, 200, 60
 

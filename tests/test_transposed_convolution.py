@@ -5,7 +5,7 @@ import pytest
 from flax import nnx
 
 from abp_jax.generators import TransposedConv
-from abp_jax.transposed_convolution import library_call, patches_and_convolution, patches_and_sums
+from abp_jax.layers import library_call, patches_and_convolution, patches_and_sums
 
 
 @pytest.mark.parametrize("form", [patches_and_sums, patches_and_convolution, library_call])

@@ -6,14 +6,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from abp_jax import data, langevin, learning, loop, model
-from abp_jax.checks import SMALL_LATENT_DIM, Chain
-
-STABLE_BELOW = {  # step sizes without a unit, where f is nearly linear
-    "gauss_newton": 2.0,
-    "adapted_langevin": 1.0,
-    "preconditioned_langevin": 1.0,
-}
+from abp_jax import langevin, learning, model
+from abp_jax.images import data
+from abp_jax.inference import SMALL_LATENT_DIM, Chain
+from abp_jax.samplers import KINDS
+from abp_jax.training import loop
 
 
 def largest_stable_steps(
@@ -61,10 +58,15 @@ def why_diverged(
       in_chain: whether that iteration ran chains, which warm-up does not.
       masks: like images, True where they are seen; by default everywhere.
     """
+    return f"with step_size={chain.step_size:g}. {_cause(generate, run, images, indices, chain, in_chain, masks)}"
+
+
+def _cause(generate, run, images, indices, chain, in_chain, masks):
     if run.failure == loop.LEARNING_DIVERGED or not in_chain:
         return LEARNING_DIVERGED
-    if chain.sampler != "langevin":
-        return CHOOSE_ABOUT_A_HALF
+    kind = KINDS[chain.sampler]
+    if kind.stable_below is not None:
+        return CHOOSE_ABOUT_A_HALF.format(kind.stable_below)
     f, sigma = partial(generate, run.state.params), learning.noise_level(run.state, chain.sigma)
     indices = indices[indices < len(images)][:64]
     masks = None if masks is None else masks[indices]
@@ -81,7 +83,6 @@ LEARNING_DIVERGED = (
     "data are scaled to about 1."
 )
 CHOOSE_ABOUT_A_HALF = (
-    "A Langevin chain left every reasonable range. This sampler's step_size has no unit: it is stable below 2 "
-    '("gauss_newton") or 1 ("adapted_langevin", "preconditioned_langevin") where f is nearly linear, and 0.5 is a good '
-    "choice. Data far from the scale of 1 need scaling."
+    "A Langevin chain left every reasonable range. This sampler's step_size has no unit: it is stable below {:g} where "
+    "f is nearly linear, and 0.5 is a good choice. Data far from the scale of 1 need scaling."
 )

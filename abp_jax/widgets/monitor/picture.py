@@ -4,8 +4,6 @@ Every panel keeps its artists and only moves them. Titles and labels have fixed 
 to draw.
 """
 
-import io
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -17,6 +15,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFor
 from PIL import Image, ImageOps
 
 from abp_jax.plots import tile, to_display
+from abp_jax.widgets.encoding import encoded
 
 DPI, WIDTH, HEIGHT, BOTTOM = 100, 9.6, 4.12, 0.54  # pixels an inch; inches
 SIDE = 2.62  # of a panel, in inches: four images of 64 pixels, with gaps
@@ -126,7 +125,7 @@ class ZPlane:
             ax.add_patch(Circle((0, 0), radius, fill=False, edgecolor="#aaaaaa", linestyle=(0, (4, 3)), linewidth=0.9))
         self.thumbnails = self.shown = self.dots = None
         if are_images(images) and len(images) <= MOST_THUMBNAILS:
-            self.thumbnails = [thumbnail(image) for image in images]
+            self.thumbnails = [framed(image) for image in images]
             self.shown = ax.imshow(np.zeros((1, 1, 4)), extent=(-1, 1, -1, 1), zorder=2, aspect="auto")
         else:
             style = dict(s=22 if len(images) <= 200 else 9, cmap=BETWEEN, linewidths=0, alpha=0.9)
@@ -240,7 +239,7 @@ def head(ax: Axes, title: str) -> None:
     ax.text(0, 1.035, title, fontsize=11, color=INK, transform=ax.transAxes)
 
 
-def thumbnail(image: np.ndarray) -> np.ndarray:
+def framed(image: np.ndarray) -> np.ndarray:
     """Returns a small copy of an image (h, w, c) in a white frame: RGBA from 0 to 255."""
     pixels = np.uint8(255 * np.broadcast_to(to_display(image), (*image.shape[:2], 3)))
     scale = THUMBNAIL / max(pixels.shape)
@@ -259,7 +258,6 @@ def main_variation(observations: np.ndarray) -> np.ndarray:
 
 def encode(pixels: np.ndarray, small: bool) -> bytes:
     """Returns (height, width, 3) from 0 to 255 as PNG bytes; `small` means in 256 colours."""
-    buffer, image = io.BytesIO(), Image.fromarray(pixels)
+    image = Image.fromarray(pixels)
     image = image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE) if small else image
-    image.save(buffer, "PNG", compress_level=9 if small else 3)
-    return buffer.getvalue()
+    return encoded(image, compress_level=9 if small else 3)

@@ -9,14 +9,15 @@ from pathlib import Path
 import IPython
 import jax
 import numpy as np
-from flax import nnx
 from IPython.display import display
 
-from abp_jax import data, loop, stability
 from abp_jax.fitting import FitResult
-from abp_jax.generators import reconstruct
-from abp_jax.monitor_picture import MOST_PAIRS, MOST_POINTS, MonitorPicture
+from abp_jax.generators import compiled, reconstruct
+from abp_jax.images import data
 from abp_jax.plots import evenly_spaced
+from abp_jax.samplers import KINDS
+from abp_jax.training import devices, stability
+from abp_jax.widgets.monitor.picture import MOST_PAIRS, MOST_POINTS, MonitorPicture
 
 MOST_STEPS = 16  # examples whose largest stable step is asked for
 
@@ -31,10 +32,8 @@ class TrainingMonitor:
     In a notebook it is one output, drawn over again, whose last state stays in the saved notebook. Elsewhere nothing is
     shown; the last picture is in `png`, for `save`. One monitor is one picture: a `fit` that resumes goes on in it.
 
-    Training comes first. The first two pictures and the last are drawn in any case, the first before the first
-    iteration and the second, for which reconstruction is compiled, soon after it. All others wait until the time
-    allows. Where training takes longer than 2 / share times those three pictures, all pictures together take at most
-    `share` of it; in a shorter one, those three and share / 2.
+    Drawing takes at most `share` of the time of training. Three pictures are drawn in any case (at the start, soon
+    after it, at the end), so a run shorter than 2 / share times those three may exceed it: by them and share / 2.
 
     Args:
       images: (n, ...), those that `fit` learns; float32, or uint8 from 0 to 255.
@@ -66,7 +65,7 @@ class TrainingMonitor:
         begin = time.perf_counter()
         self._begin = begin if self._begin is None else self._begin
         ended, self._done = done == self._done, done
-        (due,) = loop.agreed(ended or self._is_due(begin - self._begin - sum(self.costs)))
+        (due,) = devices.agreed(ended or self._is_due(begin - self._begin - sum(self.costs)))
         if due:
             self._draw(snapshot(), begin - self._begin, ended)
             self.costs.append(time.perf_counter() - begin)
@@ -116,17 +115,17 @@ class TrainingMonitor:
 
     def _chains(self, result, z):
         """Caption, value and alarm: how the chains fare."""
-        chain = result.chain
+        chain, kind = result.chain, KINDS[result.chain.sampler]
         if not np.isnan(result.acceptance):
             return f"accepted ({chain.sampler})", f"{result.acceptance:.0%} of the proposals", result.acceptance < 0.1
-        if chain.sampler.endswith("mala"):
+        if kind.adjusted:
             return f"accepted ({chain.sampler})", "–", False
-        caption, limit = f"step size ({chain.sampler})", stability.STABLE_BELOW.get(chain.sampler)
+        caption, limit = f"step size ({chain.sampler})", kind.stable_below
         if limit is None and len(result.losses) == 0:
             return caption, f"{chain.step_size:g}", False
         if limit is None:
             images = self._images[self._asked]
-            stable = _stable_steps(*nnx.split(result.generator), images, z[self._asked], np.float32(result.sigma))
+            stable = _stable_steps(result.generator, images, z[self._asked], np.float32(result.sigma))
             limit = float(stable.min())
         return caption, f"{chain.step_size:g}, stable below {limit:.2g}", chain.step_size >= limit
 
@@ -140,6 +139,6 @@ class TrainingMonitor:
         self._display = self._display or shown
 
 
-@partial(jax.jit, static_argnums=0)
-def _stable_steps(graphdef, state, images, z, sigma):
-    return stability.largest_stable_steps(nnx.merge(graphdef, state), images, z, sigma)
+@compiled
+def _stable_steps(f, images, z, sigma):
+    return stability.largest_stable_steps(f, images, z, sigma)

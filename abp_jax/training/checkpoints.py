@@ -17,8 +17,8 @@ from jax.experimental import multihost_utils
 from safetensors import SafetensorError, safe_open
 from safetensors import numpy as safetensors_numpy
 
-from abp_jax.data import data_folder
 from abp_jax.generators import ConvGenerator, functional, with_params
+from abp_jax.images.data import data_folder
 from abp_jax.learning import ABPState
 
 # A run's folder holds iteration_50, iteration_100, ... Each has the arrays in `state`, as Orbax writes them, and in

@@ -1,8 +1,42 @@
-"""The transposed convolution, exact, in the form that is fast where it runs."""
+"""The transposed convolution: a layer for generators, exact, in the form that is fast where it runs."""
+
+import math
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from jax import lax
+
+
+class TransposedConv(nnx.Module):
+    """A transposed convolution with bias; `flax.nnx.ConvTranspose` with padding "SAME", exact and fast on a CPU too.
+
+    Its kernel is (in, k, k, out), where flax has (k, k, in, out): see `transposed_convolution`. It starts as a smooth
+    interpolation (binomial weights over the pixels) with a random mixture of channels, of variance 1 / (2 in_features).
+    Independent weights for every pixel of the kernel would start, and end, as speckle.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        kernel_size: int = 5,
+        stride: int = 2,
+        *,
+        dtype: jnp.dtype = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        mixture = math.sqrt(0.5 / in_features) * jax.random.normal(rngs.params(), (in_features, out_features))
+        order = kernel_size - 1
+        binomial = jnp.array([math.comb(order, i) for i in range(kernel_size)]) * stride / 2**order
+        self.stride, self.dtype = stride, dtype
+        self.kernel = nnx.Param(jnp.einsum("h,w,io->ihwo", binomial, binomial, mixture))
+        self.bias = nnx.Param(jnp.zeros(out_features))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps (height, width, in_features) to (stride * height, stride * width, out_features)."""
+        x, kernel, bias = (a.astype(self.dtype) for a in (x, self.kernel[...], self.bias[...]))
+        return transposed_convolution(x, kernel, self.stride) + bias[None, None, :]
 
 
 def transposed_convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
@@ -17,13 +51,8 @@ def transposed_convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.
     its channels are few, the way back from y to x is the library's: the transposed map is a plain convolution with a
     stride, no zeros in it. All that is chosen by backend is chosen in this function. `make bench` measures the forms.
 
-    Args:
-      x: (height, width, in).
-      kernel: (in, k, k, out), which a product can read as a matrix (in, k * k * out) without copying it.
-      stride: pixels between patches.
-
-    Returns:
-      (stride * height, stride * width, out).
+    x: (height, width, in); kernel: (in, k, k, out), which a product can read as a matrix (in, k * k * out) without
+    copying it; stride: pixels between patches. Returns (stride * height, stride * width, out).
     """
     if jax.default_backend() != "cpu":
         return library_call(x, kernel, stride)

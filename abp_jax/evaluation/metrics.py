@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from abp_jax.data import decode
+from abp_jax.evaluation.diagnostics import autocorrelation  # noqa: F401  where it was before, for one release
 from abp_jax.generators import reconstruct
+from abp_jax.images.data import decode
 
 
 def reconstruction_error(
@@ -23,16 +24,3 @@ def reconstruction_error(
     mask = jnp.asarray(mask)
     counts = jnp.broadcast_to(mask if mask.ndim == errors.ndim else mask[..., None], errors.shape)
     return jnp.mean(errors**2, axis=tuple(range(1, errors.ndim)), where=counts)
-
-
-def autocorrelation(chain: jax.Array, max_lag: int) -> jax.Array:
-    """Returns the autocorrelation of a chain of shape (num_steps,) at lags 0 to max_lag: (max_lag + 1,).
-
-    Raises ValueError if the chain is not longer than max_lag.
-    """
-    if chain.ndim != 1 or len(chain) <= max_lag:
-        raise ValueError(f"a chain (num_steps,) longer than max_lag={max_lag} is needed, got shape {chain.shape}.")
-    centred = chain - chain.mean()
-    return jnp.array([jnp.vdot(centred[: len(chain) - k], centred[k:]) for k in range(max_lag + 1)]) / (
-        centred @ centred
-    )

@@ -3,35 +3,46 @@
 import base64
 import io
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 
 import anywidget
 import jax
+import jax.numpy as jnp
 import numpy as np
 import traitlets
 from flax import nnx
 
-from abp_jax import explorer_plane
-from abp_jax.data import load_image
-from abp_jax.explorer_plane import (
-    LEADING,
-    MOST_MARKERS,
-    MOST_THUMBNAILS,
-    Explorer,
-    Point,
-    PosteriorMaps,
-    Search,
-    backdrop_of,
-    thumbnail,
-)
+from abp_jax.generators import reconstruct
+from abp_jax.images.data import load_image
 from abp_jax.plots import evenly_spaced, pixels
+from abp_jax.widgets.encoding import WITHOUT_WIDGETS, thumbnail
+from abp_jax.widgets.explorer.plane import MOST_MARKERS, MOST_THUMBNAILS, backdrop_of, check_arguments, plane_of
+from abp_jax.widgets.explorer.posterior import PosteriorMaps
+from abp_jax.widgets.explorer.search import Search
 
+LEADING = 4  # sliders that are not folded away
 FOLDER = Path(__file__).parent
 
 
-def shows_errors(method):
+class Point(traitlets.TraitType):
+    """A trait: finite numbers, from any sequence or array of `num` of them; kept as a tuple of floats."""
+
+    info_text = "a vector of numbers"
+
+    def validate(self, obj, value):
+        try:
+            point = np.asarray(value, np.float64)
+        except (TypeError, ValueError):
+            point = np.zeros(())
+        d = obj.generator.latent_dim
+        if point.shape != (d,) or not np.isfinite(point).all():
+            raise traitlets.TraitError(f"z must be {d} finite number(s), the generator's latent vector; got {value!r}.")
+        return tuple(point.tolist())
+
+
+def shows_errors(method: Callable) -> Callable:
     """An exception in a callback would be lost in a log that nobody reads: the widget shows it instead."""
 
     @wraps(method)
@@ -45,7 +56,7 @@ def shows_errors(method):
     return guarded
 
 
-class LatentExplorer(Explorer, anywidget.AnyWidget):
+class LatentExplorer(anywidget.AnyWidget):
     """The latent space under your hand: drag on the plane or move a slider, and the image f(z; W) follows.
 
     A click on a thumbnail goes there; a second one makes a path, to be played or scrubbed along. "Posterior" shows how
@@ -74,8 +85,8 @@ class LatentExplorer(Explorer, anywidget.AnyWidget):
       ValueError: the generator does not give images, or arguments don't fit together.
     """
 
-    _esm = "".join((FOLDER / name).read_text("utf-8") for name in ("explorer_view.js", "explorer_widget.js"))
-    _css = (FOLDER / "explorer_view.css").read_text("utf-8")
+    _esm = "".join((FOLDER / name).read_text("utf-8") for name in ("view.js", "widget.js"))
+    _css = (FOLDER / "view.css").read_text("utf-8")
     z = Point().tag(sync=True)
     posterior_of = traitlets.Int(-1).tag(sync=True)
     _config = traitlets.Dict().tag(sync=True)
@@ -100,8 +111,8 @@ class LatentExplorer(Explorer, anywidget.AnyWidget):
         key: jax.Array | None = None,
     ):
         self.generator, self._lock, self._given = generator, threading.RLock(), images is not None
-        places, images, names = explorer_plane.check_arguments(generator, z, images, names, low, high)
-        self.plane = plane = explorer_plane.plane_of(generator, places)
+        places, images, names = check_arguments(generator, z, images, names, low, high)
+        self.plane = plane = plane_of(generator, places)
         self._examples = list(zip(names, images, places, strict=True))
         self._maps = PosteriorMaps(generator, plane, sigma, low, high)
         self._search = Search(generator, sigma, jax.random.key(0) if key is None else key)
@@ -121,6 +132,16 @@ class LatentExplorer(Explorer, anywidget.AnyWidget):
         self.observe(self._draw, names="z")
         self.observe(self._draw_posterior, names="posterior_of")
         self.on_msg(self._hear)
+
+    def render(self, z: Sequence[float]) -> np.ndarray:
+        """Returns f(z; W) for one z of shape (d,): (h, w, c)."""
+        return np.asarray(reconstruct(self.generator, jnp.asarray(z, jnp.float32)[None])[0])
+
+    def _repr_mimebundle_(self, **options):
+        bundle = super()._repr_mimebundle_(**options)
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        data["text/plain"] = WITHOUT_WIDGETS.format("latent explorer")
+        return bundle
 
     @property
     def shown(self) -> np.ndarray:

@@ -1,13 +1,11 @@
 """Paths between latent vectors, and how long they are when they are measured in images."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from abp_jax.generators import BATCH
+from abp_jax.generators import BATCH, compiled
 
 
 def straight(a: jax.Array, b: jax.Array, num: int) -> jax.Array:
@@ -46,17 +44,14 @@ def length(generator: nnx.Module, path: jax.Array) -> jax.Array:
     """
     if jnp.ndim(path) != 2 or len(path) < 2:
         raise ValueError(f"a path has at least two points, (num, d); got shape {jnp.shape(path)}.")
-    graphdef, params = nnx.split(generator)
-    return _length(graphdef, params, path)
+    return _length(generator, path)
 
 
-@partial(jax.jit, static_argnums=0)
-def _length(graphdef, params, path):
-    generator = nnx.merge(graphdef, params)
-
+@compiled
+def _length(f, path):
     def of_segment(ends):
         a, b = ends
-        _, moved = jax.jvp(generator, ((a + b) / 2,), (b - a,))
+        _, moved = jax.jvp(f, ((a + b) / 2,), (b - a,))
         return jnp.sqrt(jnp.sum(moved**2))
 
     return jnp.sum(jax.lax.map(of_segment, (path[:-1], path[1:]), batch_size=BATCH))

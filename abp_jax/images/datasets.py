@@ -1,7 +1,7 @@
 """Sets of grey images to experiment on, all as float32 (n, size, size, 1) in [-1, 1], where -1 is black.
 
-Clothes come with the course; digits and textures with scikit-learn and scikit-image; faces are fetched by scikit-learn.
-Each is checked against its hash. For a folder of your own images there is `data.load_images(folder, channels=1)`.
+Fashion-MNIST comes with the course; digits and textures with scikit-learn and scikit-image; scikit-learn fetches the
+faces. Each is checked against its hash. For your own images there is `data.load_images(folder, channels=1)`.
 """
 
 import gzip
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from abp_jax.data import data_folder
+from abp_jax.images.data import data_folder
 
 SIZE = 32  # pixels
 CLOTHES = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
@@ -33,8 +33,8 @@ SHA256 = {  # of the uncompressed bytes
 INSTALL = "Run: pip install 'abp-jax[data]'"
 
 
-def load_clothes(num: int | None = None, *, split: str = "test", size: int = SIZE) -> np.ndarray:
-    """Loads clothes, Fashion-MNIST (Xiao, Rasul, Vollgraf 2017; MIT licence, data/clothes/CREDITS.md).
+def load_fashion_mnist(num: int | None = None, *, split: str = "test", size: int = SIZE) -> np.ndarray:
+    """Loads Fashion-MNIST, images of clothes (Xiao, Rasul, Vollgraf 2017; MIT licence, data/clothes/CREDITS.md).
 
     28 x 28 pixels, laid on a black square of 32 x 32, and resized if another size is asked for.
 
@@ -56,15 +56,15 @@ def load_clothes(num: int | None = None, *, split: str = "test", size: int = SIZ
     return to_size(np.pad(_first(images, num), ((0, 0), (2, 2), (2, 2))), size)
 
 
-def clothes_labels(num: int | None = None, *, split: str = "test") -> np.ndarray:
-    """Returns the kind of each image of `load_clothes(num, split=split)`, an index into `CLOTHES`: (num,)."""
+def fashion_mnist_labels(num: int | None = None, *, split: str = "test") -> np.ndarray:
+    """Returns the kind of each image of `load_fashion_mnist(num, split=split)`, an index into `CLOTHES`: (num,)."""
     return _first(np.frombuffer(_clothes(split, 1), np.uint8, offset=8), num).astype(int)
 
 
 def load_digits(num: int | None = None, *, size: int = SIZE) -> np.ndarray:
     """Loads handwritten digits, white on black: 1,797 of 8 x 8 pixels, which come with scikit-learn, resized.
 
-    Arguments and results as for `load_clothes`. Raises ModuleNotFoundError without scikit-learn.
+    Arguments and results as for `load_fashion_mnist`. Raises ModuleNotFoundError without scikit-learn.
     """
     try:
         from sklearn.datasets import load_digits
@@ -75,7 +75,7 @@ def load_digits(num: int | None = None, *, size: int = SIZE) -> np.ndarray:
     return to_size(np.uint8(np.round(_first(digits, num) * (255 / 16))), size)
 
 
-def load_textures(num: int = 1000, *, size: int = SIZE, key: int = 0) -> np.ndarray:
+def load_textures(num: int = 1000, *, size: int = SIZE, seed: int = 0) -> np.ndarray:
     """Draws pieces of brick, grass and gravel in turn (CC0, 512 x 512 pixels each, which come with scikit-image).
 
     A piece is a square of 64 x 64 pixels at a random place, turned by a random multiple of 90 degrees, mirrored or not,
@@ -84,7 +84,7 @@ def load_textures(num: int = 1000, *, size: int = SIZE, key: int = 0) -> np.ndar
     Args:
       num: how many, at least 1.
       size: side of the images, in pixels.
-      key: seed of the places.
+      seed: of the places.
 
     Raises:
       ModuleNotFoundError: scikit-image is not installed.
@@ -98,7 +98,7 @@ def load_textures(num: int = 1000, *, size: int = SIZE, key: int = 0) -> np.ndar
     textures = [getattr(skimage.data, name)() for name in ("brick", "grass", "gravel")]
     for name, texture in zip(("brick", "grass", "gravel"), textures, strict=True):
         _check_hash(name, texture.tobytes(), "Another version of scikit-image has another picture.")
-    rng, pieces = np.random.default_rng(key), []
+    rng, pieces = np.random.default_rng(seed), []
     for i in range(num):
         row, column = rng.integers(0, 512 - 64, 2, endpoint=True)
         piece = np.rot90(textures[i % 3][row : row + 64, column : column + 64], rng.integers(4))
@@ -207,3 +207,6 @@ def _first(array, num):
             f"1 to {len(array):,} images are there, {num:,} were asked for. datasets.enlarge draws more of them."
         )
     return array[:num]
+
+
+load_clothes, clothes_labels = load_fashion_mnist, fashion_mnist_labels  # their names before, for one release

@@ -1,8 +1,7 @@
-"""What `fit` and `infer` are given, checked before any work: one clear error each."""
+"""The one door for what is observed: images, masks and linear measurements, checked before any work."""
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,47 +9,6 @@ import numpy as np
 from flax import nnx
 
 from abp_jax.generators import ConvGenerator, functional
-from abp_jax.learning import ABPState
-
-SMALL_LATENT_DIM = 8  # up to here d forward derivatives a step are the better buy
-DEFAULTS = {  # sampler: num_steps, step_size
-    "gauss_newton": (5, 0.5),
-    "adapted_langevin": (20, 0.5),
-    "preconditioned_langevin": (10, 0.5),
-    "langevin": (30, 0.01),
-    "gauss_newton_mala": (5, 0.5),
-    "mala": (30, 0.01),
-}
-
-
-class Chain(NamedTuple):
-    """Settings of a chain, see `learning.run_chains`."""
-
-    sigma: float
-    sampler: str
-    num_steps: int
-    step_size: float
-
-
-def check_chain(
-    latent_dim: int, sigma: float, sampler: str | None, num_steps: int | None, step_size: float | None
-) -> Chain:
-    """Returns the settings with defaults in the place of None. Raises ValueError for settings that can't work."""
-    sampler = sampler or ("gauss_newton" if latent_dim <= SMALL_LATENT_DIM else "adapted_langevin")
-    if sampler not in DEFAULTS:
-        raise ValueError(f"sampler must be one of {sorted(DEFAULTS)}, got {sampler!r}.")
-    num_steps, step_size = (
-        d if given is None else given for d, given in zip(DEFAULTS[sampler], (num_steps, step_size), strict=True)
-    )
-    check_positive(sigma=sigma, num_steps=num_steps, step_size=step_size)
-    return Chain(float(sigma), sampler, int(num_steps), float(step_size))
-
-
-def check_positive(**values: float) -> None:
-    """Raises ValueError, with the name, for a value that is not above 0."""
-    for name, value in values.items():
-        if not value > 0:
-            raise ValueError(f"{name} must be positive, got {value}.")
 
 
 def observe(
@@ -141,42 +99,4 @@ def check_images(generator: nnx.Module, images: jax.Array, measure: Callable | N
         raise ValueError(
             f"images for a ConvGenerator have values from -1 to 1, these go from {low:g} to {high:g}. "
             "For values from 0 to 255, pass them as uint8, or images / 127.5 - 1."
-        )
-
-
-def smallest_sigma(sigma: float | Callable, learn_sigma: bool, num_iterations: int) -> float:
-    """Returns the smallest sigma of a whole run; where it is learned, the one that it starts from.
-
-    Raises ValueError for a schedule that is to be learned too.
-    """
-    if not callable(sigma):
-        return sigma
-    if learn_sigma:
-        raise ValueError(
-            "sigma is a schedule and learn_sigma=True: it can't follow both. Pass a number to start from, or drop "
-            "learn_sigma."
-        )
-    return float(jnp.min(jax.vmap(lambda t: jnp.asarray(sigma(t), float))(jnp.arange(num_iterations))))
-
-
-def check_whitening(generator: nnx.Module, images: jax.Array) -> None:
-    """Raises ValueError unless there is a layer to absorb the map, and examples enough for a covariance."""
-    if not hasattr(generator, "first"):
-        raise ValueError("whitening needs a linear layer named `first` in the generator; or pass whitening=False.")
-    if set(functional(generator)[1]["first"]) != {"kernel", "bias"}:
-        raise ValueError("whitening needs a layer `first` with a kernel and a bias; or pass whitening=False.")
-    if len(images) <= generator.latent_dim:
-        raise ValueError(
-            f"whitening needs more examples than latent dimensions, got {len(images)} examples and latent_dim "
-            f"{generator.latent_dim}. Add examples, lower latent_dim, or pass whitening=False."
-        )
-
-
-def check_resume(old: ABPState, fresh: ABPState) -> None:
-    """Raises ValueError unless two states have the same shapes."""
-    shapes = [[leaf.shape for leaf in jax.tree.leaves((s.params, s.z))] for s in (old, fresh)]
-    if shapes[0] != shapes[1]:
-        raise ValueError(
-            f"resume has parameters and z of shapes {shapes[0]}, this generator and these images need {shapes[1]}. "
-            "Resume with the generator and the images of that run."
         )

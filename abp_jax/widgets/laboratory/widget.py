@@ -1,9 +1,7 @@
 """The step-size laboratory: a slider for s, and a chain over the exact posterior, drawn anew at every move."""
 
-import base64
 import html
 from collections.abc import Sequence
-from functools import partial
 
 import ipywidgets
 import jax
@@ -11,40 +9,22 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from abp_jax import laboratory_picture, quadrature
-from abp_jax.generators import functional
-from abp_jax.laboratory_chains import (
+from abp_jax.evaluation import quadrature
+from abp_jax.widgets.encoding import address, encoded, png
+from abp_jax.widgets.laboratory import picture
+from abp_jax.widgets.laboratory.chains import (
     CHAINS,
     LOST,
     NUM_STEPS,
-    Chain,
     Run,
     Target,
-    effective_draws,
     first_lost,
     inverse_root,
     largest_step,
-    multipliers,
-    run_piece,
-    stationary_variances,
+    run_segment,
     target_of,
 )
-from abp_jax.laboratory_words import readout, words
-from abp_jax.widgets import png
-
-__all__ = [
-    "CHAINS",
-    "LOST",
-    "NUM_STEPS",
-    "Chain",
-    "Run",
-    "StepSizeLaboratory",
-    "Target",
-    "effective_draws",
-    "largest_step",
-    "multipliers",
-    "stationary_variances",
-]
+from abp_jax.widgets.laboratory.explanation import explanation, table
 
 RANGE = (1 / 50, 3)  # of the slider, in largest stable steps
 
@@ -52,9 +32,9 @@ RANGE = (1 / 50, 3)  # of the slider, in largest stable steps
 class StepSizeLaboratory(ipywidgets.HBox):
     """A chain on the exact posterior of one image, with its step size under your hand.
 
-    Every move of the slider runs the same number of steps again, with the same noise, so that the trail deforms with
-    the step size. Trails start at the highest mode. The first choice of a chain costs its compilation, the first choice
-    of an image its exact posterior: seconds, once. What goes wrong is said under the numbers.
+    Every move of the slider runs the same number of steps again, with the same noise, so that the trajectory deforms
+    with the step size. Trajectories start at the highest mode. The first choice of a chain costs its compilation, the
+    first choice of an image its exact posterior: seconds, once. What goes wrong is said under the numbers.
 
     Args:
       generator: with a latent vector of two numbers; any shape of output.
@@ -72,7 +52,7 @@ class StepSizeLaboratory(ipywidgets.HBox):
       readout, message: HTML: the numbers, and what they mean.
 
     Raises:
-      ValueError: the posterior can't be had: the generator's latent vector has not two numbers, or shapes don't fit.
+      ValueError: the posterior can't be had: z is not two-dimensional, or shapes don't fit.
     """
 
     def __init__(
@@ -85,11 +65,9 @@ class StepSizeLaboratory(ipywidgets.HBox):
         names: Sequence[str] | None = None,
         first: int = 0,
     ):
-        self.generate, self.params = functional(generator)
-        self.images, self.sigma, self.key = jnp.asarray(images), sigma, key
+        self.generator, self.images, self.sigma, self.key = generator, jnp.asarray(images), sigma, key
         self.num_steps, self.restarts = NUM_STEPS, 0
-        self._judge = quadrature.Judge(partial(self.generate, self.params), sigma)
-        self._programs, self._targets, self._backgrounds = {}, {}, {}
+        self._exact, self._targets, self._backgrounds = quadrature.PosteriorQuadrature(generator, sigma), {}, {}
         names = [f"image {i + 1}" for i in range(len(images))] if names is None else names
         wide = {"style": {"description_width": "70px"}, "layout": {"width": "318px"}}
         self.chain = ipywidgets.Dropdown(options=list(CHAINS), description="chain", **wide)
@@ -110,7 +88,7 @@ class StepSizeLaboratory(ipywidgets.HBox):
         self.more = ipywidgets.Button(description=f"{NUM_STEPS} more steps", icon="forward")
         self.again = ipywidgets.Button(description="start again", icon="refresh")
         self.face, self.readout, self.message = (ipywidgets.HTML() for _ in range(3))
-        self.image = ipywidgets.Image(format="png", **laboratory_picture.SIZE)
+        self.image = ipywidgets.Image(format="png", **picture.SIZE)
         self.image.add_class("abp-laboratory")
         self.readout.add_class("abp-readout")
         self.message.add_class("abp-message")
@@ -132,7 +110,7 @@ class StepSizeLaboratory(ipywidgets.HBox):
     def target(self, image: int) -> Target:
         """Returns the exact posterior of an image, by its index; computed once and kept."""
         if image not in self._targets:
-            self._targets[image] = target_of(self._judge, self.images[image])
+            self._targets[image] = target_of(self._exact, self.images[image])
         return self._targets[image]
 
     def run(
@@ -144,25 +122,26 @@ class StepSizeLaboratory(ipywidgets.HBox):
           step_size: s > 0.
           chain: a name in CHAINS, by default the one chosen.
           image: an index, by default of the one chosen.
-          num_steps: rounded up to a multiple of NUM_STEPS, by default as many as the trail shown was to have.
+          num_steps: rounded up to a multiple of NUM_STEPS, by default as many as the trajectory shown was to have.
         """
         chain = self.chain.value if chain is None else chain
         target = self.target(self.choice.value if image is None else image)
-        program = self._program(chain)
         z = jnp.asarray(target.posterior.modes[0], jnp.float32)
         key = jax.random.fold_in(self.key, self.restarts)
-        trail, accepted, lost_after = [np.asarray(z)[None]], [], None
+        trajectory, accepted, lost_after = [np.asarray(z)[None]], [], None
         for i in range(-(-(num_steps or self.num_steps) // NUM_STEPS)):
-            z, acceptance = program(self.params, jax.random.fold_in(key, i), z, target.y, step_size)
+            z, acceptance = run_segment(
+                self.generator, jax.random.fold_in(key, i), z, target.y, step_size, chain, self.sigma
+            )
             piece, z = np.asarray(z, np.float64), z[-1]
             lost = first_lost(piece, target)
-            trail.append(piece if lost is None else piece[:lost][np.isfinite(piece[:lost]).all(axis=1)])
+            trajectory.append(piece if lost is None else piece[:lost][np.isfinite(piece[:lost]).all(axis=1)])
             accepted.append(np.asarray(acceptance)[:lost])
             if lost is not None:
                 lost_after = i * NUM_STEPS + lost
                 break
-        share = float(np.concatenate(accepted).mean()) if CHAINS[chain].accepts else float("nan")
-        return Run(np.concatenate(trail).astype(np.float64), share, lost_after)
+        share = float(np.concatenate(accepted).mean()) if CHAINS[chain].adjusted else float("nan")
+        return Run(np.concatenate(trajectory).astype(np.float64), share, lost_after)
 
     def picture(self, run: Run, step_size: float, chain: str | None = None, image: int | None = None) -> np.ndarray:
         """Draws a run over the exact posterior, as the widget does: (height, width, 3), uint8.
@@ -175,26 +154,21 @@ class StepSizeLaboratory(ipywidgets.HBox):
         image = self.choice.value if image is None else image
         target = self.target(image)
         if image not in self._backgrounds:
-            self._backgrounds[image] = laboratory_picture.background(target)
-        shape = inverse_root(target.precision) if chain.preconditioned else np.eye(2)
-        return laboratory_picture.trail_over(self._backgrounds[image], target, run.trail, step_size * shape)
+            self._backgrounds[image] = picture.background(target)
+        shape = inverse_root(target.precision) if chain.stable_below else np.eye(2)
+        return picture.trajectory_over(self._backgrounds[image], target, run.trajectory, step_size * shape)
 
     def explain(self, run: Run, step_size: float, chain: str | None = None, image: int | None = None) -> str:
         """Returns one or two sentences on what such a step does. Arguments as in `picture`."""
         chain = CHAINS[self.chain.value if chain is None else chain]
         target = self.target(self.choice.value if image is None else image)
-        text = words(chain, target, step_size, run)
+        text = explanation(chain, target, step_size, run)
         if run.lost_after is not None:
             text += (
                 f" After {run.lost_after} steps the chain was more than {LOST:.0f} standard deviations from the mean, "
                 "and is not followed any further."
             )
         return text
-
-    def _program(self, chain):
-        if chain not in self._programs:
-            self._programs[chain] = jax.jit(partial(run_piece, CHAINS[chain], self.generate, self.sigma))
-        return self._programs[chain]
 
     def _guarded(self, callback):
         """An exception in a callback would be lost in a log that nobody reads: it is shown instead."""
@@ -210,8 +184,8 @@ class StepSizeLaboratory(ipywidgets.HBox):
     def _draw(self):
         s, chain, target = self.slider.value, CHAINS[self.chain.value], self.target(self.choice.value)
         run = self.run(s)
-        self.image.value = laboratory_picture.encode(self.picture(run, s))
-        self.readout.value = readout(chain, target, s, run)
+        self.image.value = encoded(self.picture(run, s), compress_level=1)
+        self.readout.value = table(chain, target, s, run)
         self.message.value = html.escape(self.explain(run, s))
 
     def _run_on(self):
@@ -247,8 +221,7 @@ class StepSizeLaboratory(ipywidgets.HBox):
     def _show_face(self):
         y = np.asarray(self.images[self.choice.value])
         if y.ndim == 3:
-            source = base64.b64encode(png(y)).decode()
-            self.face.value = f'<img class="abp-face" src="data:image/png;base64,{source}" alt="the image chosen">'
+            self.face.value = f'<img class="abp-face" src="{address(png(y))}" alt="the image chosen">'
 
 
 STYLE = """<style>

@@ -1,4 +1,4 @@
-"""Many iterations in one compiled call, the batches that they visit, and the devices that they run on."""
+"""Many iterations in one compiled call, the batches that they visit, and the stop button."""
 
 import contextlib
 import signal
@@ -11,12 +11,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from abp_jax.learning import ABPState
+from abp_jax.training.devices import Devices, agreed  # noqa: F401
 
-LARGEST_SANE_Z = 1e3  # the prior gives |z| of about 1: a chain out here has left for good
+LARGEST_SANE_Z = 1e3  # |z| above this counts as divergence; draws from the prior have |z_i| of about 1
 CHUNK_SECONDS = 0.2  # of compiled work between two looks at the stop button
 
 
@@ -44,6 +43,11 @@ def start(state: ABPState, losses, num_iterations: int) -> Run:
     state = jax.tree.map(jnp.copy, state)
     losses = jnp.full(num_iterations, jnp.nan).at[: len(losses)].set(jnp.asarray(losses, jnp.float32))
     return Run(state, losses, jnp.full((), jnp.nan, jnp.float32), jnp.full((), SOUND))
+
+
+def losses(run: Run, done: int) -> np.ndarray:
+    """Returns those of the iterations done, float64, (done,)."""
+    return np.asarray(run.losses, np.float64)[:done]
 
 
 def compile_advance(iterate: Callable, batch: Callable) -> Callable:
@@ -132,65 +136,9 @@ def batch_indices(key: jax.Array, iteration, num_examples: int, batch_size: int,
     return jnp.pad(batch, (0, length - batch_size), constant_values=num_examples)
 
 
-class Devices:
-    """Where the arrays of a run live: on the default device, or spread over a mesh.
-
-    Examples are shared out along the first axis of the mesh, W is on every device. The images and z are spread too if
-    their number divides evenly, else every device has all of them; the work is shared out either way.
-    """
-
-    def __init__(self, mesh: Mesh | None):
-        self.mesh = mesh and Mesh(mesh.devices, mesh.axis_names)  # its axes left to the partitioner (`AxisType.Auto`)
-        self.size = mesh.shape[mesh.axis_names[0]] if mesh else 1
-
-    def replicate(self, tree):
-        """A copy of every array on every device."""
-        place = partial(_place, sharding=self.mesh and NamedSharding(self.mesh, PartitionSpec()))
-        return jax.tree.map(place, tree)
-
-    def spread(self, array):
-        """Shares out the rows of an array over the devices, if they divide evenly."""
-        return _place(array, self.mesh and self.rows()) if len(array) % self.size == 0 else self.replicate(array)
-
-    def gather(self, tree):
-        """The same arrays on the default device, whole, in every process."""
-        return tree if self.mesh is None else jax.tree.map(_whole, tree)
-
-    def rows(self) -> NamedSharding:
-        return NamedSharding(self.mesh, PartitionSpec(self.mesh.axis_names[0]))
-
-    def share_out(self, indices):
-        """Inside a compiled function: the work on a batch is shared out over the devices."""
-        return indices if self.mesh is None else jax.lax.with_sharding_constraint(indices, self.rows())
-
-
-def _place(array, sharding):
-    if sharding is None or getattr(array, "is_fully_addressable", True) is False:  # the latter is spread already
-        return array if isinstance(array, jax.Array) else jnp.asarray(array)
-    if sharding.is_fully_addressable:
-        return jax.device_put(array, sharding)
-    if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
-        data = _place(jax.random.key_data(array), sharding)
-        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(array))
-    array = np.asarray(array)
-    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
-
-
-def _whole(array):
-    here = array.is_fully_addressable or array.is_fully_replicated
-    return jnp.asarray(np.asarray(array) if here else multihost_utils.process_allgather(array, tiled=True))
-
-
-def agreed(*values: int) -> list[int]:
-    """The values of the first process, so that all processes of a run do the same. One process needs no agreement."""
-    if jax.process_count() == 1:
-        return list(values)
-    return [int(v) for v in multihost_utils.broadcast_one_to_all(np.array(values))]
-
-
 @contextlib.contextmanager
 def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Turns Ctrl-C and the stop button into a question that the loop asks between two calls; a second one interrupts.
+    """Defers the first SIGINT (Ctrl-C, the stop button) to a flag read between two calls; the second interrupts.
 
     An exception in the middle of a call could lose the state, whose memory the call reuses.
     """

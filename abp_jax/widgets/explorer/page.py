@@ -22,9 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from abp_jax.explorer_plane import MOST_MARKERS, MOST_THUMBNAILS, thumbnail
 from abp_jax.generators import latent_grid, reconstruct
 from abp_jax.plots import evenly_spaced, to_display
+from abp_jax.widgets.encoding import thumbnail
+from abp_jax.widgets.explorer.plane import MOST_MARKERS, MOST_THUMBNAILS, check_arguments
 
 NUM = 41  # points of the grid along a side
 NUM_CHECKS = 1000  # random places at which the page is compared with the generator
@@ -77,12 +78,15 @@ def export_explorer(
       ValueError: the generator has not two latent numbers or gives no images, arguments don't fit together, or the page
         would be farther than 5/255 from the generator, or larger than 2 MB.
     """
-    z = np.zeros((0, 2), np.float32) if z is None else np.asarray(z, np.float32)
-    _check(generator, z, images, names, low, high)
+    if getattr(generator, "latent_dim", None) != 2:
+        raise ValueError(
+            f"export_explorer needs latent_dim=2, the plane that it shows; this generator has {generator.latent_dim}."
+        )
+    z, images, names = check_arguments(generator, z, images, names, low, high)
     grid = latent_grid(generator, low, high, NUM).reshape(NUM, NUM, -1)[::-1]  # rows from the lowest z2
     shape = jax.eval_shape(generator, jnp.zeros(2)).shape
-    thumbs = _thumbnails(generator, z, images, names, low, high)
-    template, look, view = (_text(f"explorer_{name}") for name in ("page.html", "view.css", "view.js"))
+    thumbs = _thumbnails(z, images, names, low, high)
+    template, look, view = (_text(name) for name in ("page.html", "view.css", "view.js"))
     fixed = len(template) + len(look) + len(view) + len(json.dumps(thumbs))
     room = LARGEST_FILE * 0.97 - fixed - 4 / 3 * 4 * np.prod(shape)
     rank = int(min(room / (4 / 3 * (np.prod(shape) + 2 * NUM**2 + 4)), 96, np.prod(shape)))
@@ -185,11 +189,7 @@ def _data(parts, shape, thumbs, z, low, high):
     }
 
 
-def _thumbnails(generator, z, images, names, low, high):
-    if not len(z):
-        return []
-    images = np.asarray(reconstruct(generator, jnp.asarray(z)) if images is None else images)
-    names = [f"image {i + 1}" for i in range(len(z))] if names is None else names
+def _thumbnails(z, images, names, low, high):
     shown = evenly_spaced(len(z), MOST_MARKERS)
     source = lambda image: thumbnail(image) if len(shown) <= MOST_THUMBNAILS else ""
     names, z, images = ([values[i] for i in shown] for values in (names, z, images))
@@ -205,20 +205,3 @@ def _scaled(images):
 
 def _text(name):
     return (Path(__file__).parent / name).read_text("utf-8")
-
-
-def _check(generator, z, images, names, low, high):
-    if getattr(generator, "latent_dim", None) != 2:
-        raise ValueError(
-            f"export_explorer needs latent_dim=2, the plane that it shows; this generator has {generator.latent_dim}."
-        )
-    shape = jax.eval_shape(generator, jnp.zeros(2)).shape
-    if len(shape) != 3 or shape[-1] not in (1, 3):
-        raise ValueError(f"export_explorer shows images (h, w, 1 or 3); this generator gives {shape}.")
-    if not low < high:
-        raise ValueError(f"low must be less than high, got {low} and {high}.")
-    if z.ndim != 2 or z.shape[1] != 2 or not np.isfinite(z).all():
-        raise ValueError(f"z must be (n, 2) and finite, got {z.shape}.")
-    for name, values in (("images", images), ("names", names)):
-        if values is not None and len(values) != len(z):
-            raise ValueError(f"{name} must be as many as z: got {len(values)} for {len(z)}.")

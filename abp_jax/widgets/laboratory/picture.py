@@ -3,19 +3,19 @@
 Everything is drawn twice as large and then halved.
 """
 
-import io
-
 import numpy as np
 from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
 
+from abp_jax.widgets.laboratory.chains import Target
+
 SIDE, LEFT, RIGHT, TOP, BOTTOM = 420, 62, 14, 12, 40  # of the square and around it, in pixels
 SIZE = {"width": SIDE + LEFT + RIGHT, "height": SIDE + TOP + BOTTOM}
-INK, TRAIL, RING = (40, 40, 40), (220, 20, 60), (0, 110, 90)
+INK, PATH, RING = (40, 40, 40), (220, 20, 60), (0, 110, 90)
 
 
-def background(target):
-    """The exact posterior with its contours (log density 1/2, 2 and 9/2 below the peak), axes and numbers."""
+def background(target: Target) -> Image.Image:
+    """Returns the exact posterior with its contours (log density 1/2, 2 and 9/2 below the peak), axes and numbers."""
     side = 2 * SIDE
     log_p = target.log_density - target.log_density.max()
     fine = Image.fromarray(np.float32(np.maximum(log_p, -60)[::-1])).resize((side, side), Image.Resampling.BICUBIC)
@@ -59,8 +59,18 @@ def _ticks(low, high):
     return step * np.arange(np.ceil(low / step), np.floor(high / step) + 1)
 
 
-def trail_over(background, target, trail, noise):
-    """The picture: mean, ring of the noise, and the trail, faint where it began; (height, width, 3)."""
+def trajectory_over(background: Image.Image, target: Target, trajectory: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """Returns the picture: the mean, a ring of the noise, and the trajectory, faint where it began.
+
+    Args:
+      background: see there; it is not changed.
+      target: of the same image.
+      trajectory: (m, 2).
+      noise: the matrix (2, 2) that a step multiplies N(0, I) by.
+
+    Returns:
+      (height, width, 3), uint8.
+    """
     side, canvas = 2 * SIDE, background.copy()
     corner = target.posterior.mean + target.half_width * np.array([-1, 1])
     scale = side / (2 * target.half_width) * np.array([1, -1])
@@ -72,25 +82,19 @@ def trail_over(background, target, trail, noise):
     draw.line([*map(tuple, ring)], (*RING, 220), 3)
     draw.line((x - 14, y, x + 14, y), INK, 4)
     draw.line((x, y - 14, x, y + 14), INK, 4)
-    path = (trail - corner) * scale
+    path = (trajectory - corner) * scale
     if len(path) > 1:  # the last step of an escape may be of any length
         step = path[-1] - path[-2]
         path[-1] = path[-2] + step * min(1, 20 * side / max(np.linalg.norm(step), 1))
     strength = np.linspace(50, 230, len(path)).astype(int)
     for start, end, alpha in zip(path[:-1], path[1:], strength[1:], strict=True):
-        draw.line((*start, *end), (*TRAIL, int(alpha)), 3)
+        draw.line((*start, *end), (*PATH, int(alpha)), 3)
     for place, alpha in zip(path, strength, strict=True):
-        _dot(draw, place, 4, (*TRAIL, int(alpha)))
-    _dot(draw, path[0], 9, (255, 255, 255, 255), outline=(*TRAIL, 255))
-    _dot(draw, path[-1], 9, (*TRAIL, 255))
+        _dot(draw, place, 4, (*PATH, int(alpha)))
+    _dot(draw, path[0], 9, (255, 255, 255, 255), outline=(*PATH, 255))
+    _dot(draw, path[-1], 9, (*PATH, 255))
     canvas.paste(square, (2 * LEFT, 2 * TOP))
     return np.asarray(canvas.reduce(2))
-
-
-def encode(pixels):
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
 
 
 def _dot(draw, place, radius, fill, outline=None):

@@ -161,7 +161,18 @@ def fetch_course_photographs(cache: str | Path | None = None) -> list[Path]:
     return files
 
 
+def to_display(images: np.ndarray) -> np.ndarray:
+    """Maps [-1, 1] to [0, 1] and clips: the same map for every image, so that errors of amplitude stay visible."""
+    return np.clip((np.asarray(images, np.float32) + 1) / 2, 0, 1)
+
+
+def pixels(images: np.ndarray) -> np.ndarray:
+    """Returns images with values in [-1, 1] as uint8, from 0 to 255."""
+    return np.uint8(np.rint(255 * to_display(images)))
+
+
 def data_folder() -> Path:
     """Returns the folder of the shipped data: inside the installed package, or beside it in a clone."""
-    installed = Path(__file__).parent / "_data"
-    return installed if installed.is_dir() else Path(__file__).parent.parent / "data"
+    package = Path(__file__).parent.parent
+    installed = package / "_data"
+    return installed if installed.is_dir() else package.parent / "data"
