@@ -33,15 +33,15 @@ def test_the_course_is_complete():
         "04_nonlinear_generator",
         "05_convnet_generator",
         "06_latent_explorer",
-        "07_scaling_up",
-        "08_samplers_compared",
-        "09_step_size_laboratory",
-        "10_how_good_is_the_model",
-        "11_reconstruction_and_synthesis",
-        "12_interpolation",
-        "13_train_test_negative",
+        "07_samplers_compared",
+        "08_step_size_laboratory",
+        "09_how_good_is_the_model",
+        "10_reconstruction_and_synthesis",
+        "11_interpolation",
+        "12_train_test_negative",
+        "13_against_pca",
         "14_incomplete_data",
-        "15_against_pca",
+        "15_scaling_up",
     ]
 
 
