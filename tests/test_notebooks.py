@@ -86,15 +86,6 @@ def test_every_notebook_begins_alike():
     assert "abp.describe_device()" in source
 
 
-@pytest.mark.parametrize("file", [*NOTEBOOKS, *ROOT.glob("*.md")], ids=lambda f: f.name)
-def test_internal_links_resolve(file):
-    texts = [c.source for c in read(file).cells] if file.suffix == ".ipynb" else [file.read_text()]
-    links = [link for text in texts for link in re.findall(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"", text)]
-    for link in filter(None, sum(links, ())):
-        if not link.startswith(("http://", "https://", "#", "mailto:")):
-            assert (file.parent / link.split("#")[0]).exists(), link
-
-
 def test_runner_keeps_the_file_if_a_cell_fails(tmp_path):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")])
     file = tmp_path / "bad.ipynb"
