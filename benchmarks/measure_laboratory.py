@@ -1,6 +1,6 @@
 """How soon the step-size laboratory redraws, in a real JupyterLab in a real browser: measure_laboratory.py
 
-The page makes the small generator of notebook 09, shows the laboratory and waits. A script in the page notes the time
+The page makes the small generator of notebook 08, shows the laboratory and waits. A script in the page notes the time
 of every key press on the slider and of every new picture, once it is loaded. Prints, for each kind of chain, the
 milliseconds from key press to picture. Needs Chromium and Playwright: pip install 'abp-jax[test]'.
 """
