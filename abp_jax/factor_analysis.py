@@ -7,6 +7,7 @@ One sigma serves all D numbers of y, as in the generator network; this is probab
 Products of matrices are taken in full float32 on every device: the defaults of GPUs and TPUs would cost digits here.
 """
 
+from collections.abc import Callable
 from functools import wraps
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 from jax.scipy.linalg import cho_solve
 
 
-def _full_precision(function):
+def _full_precision(function: Callable):
     @wraps(function)
     def in_full_precision(*args, **kwargs):
         with jax.default_matmul_precision("highest"):
@@ -90,16 +91,15 @@ def em_step(model: FactorAnalysis, y: jax.Array, learn_sigma: bool = True) -> Fa
 def px_em_step(model: FactorAnalysis, y: jax.Array, learn_sigma: bool = True) -> FactorAnalysis:
     """One iteration of parameter-expanded EM (Liu, Rubin and Wu, Biometrika 1998): EM, then the prior is fitted too.
 
-    The expanded model lets z have any covariance S_zz. The M step finds it, and z = L z~ with LL' = S_zz takes the
-    model back to z~ ~ N(0, I) with loading W L. The images W z do not change at all; the prior fits better, so the
-    likelihood climbs faster. Arguments as in `em_step`.
+    The expanded model lets z have any covariance S_zz. The M step finds it, and z = L z~ with LL' = S_zz takes it back
+    to z~ ~ N(0, I) with loading W L. The images W z do not change; the prior fits better. Arguments as in `em_step`.
     """
     em, S_zz = _m_step(model, y, learn_sigma)
     return em._replace(loading=em.loading @ jnp.linalg.cholesky(S_zz))
 
 
 @_full_precision
-def _m_step(model, y, learn_sigma):
+def _m_step(model: FactorAnalysis, y: jax.Array, learn_sigma: bool):
     """The E and the M step: the new model, and S_zz, the mean of E[z z' | y_i] over the examples."""
     _, _, sigma, y = _checked(model, y)
     n, b = len(y), y.mean(axis=0)
@@ -146,7 +146,7 @@ def maximum_likelihood(y: jax.Array, latent_dim: int, sigma: float | None = None
     return FactorAnalysis(U * jnp.sign(largest) * scale[None, :], b, jnp.asarray(sigma, y.dtype))
 
 
-def _checked(model, y):
+def _checked(model: FactorAnalysis, y: jax.Array):
     """The parameters and y as arrays, once their shapes fit together."""
     W, b, sigma, y = *map(jnp.asarray, model), jnp.asarray(y)
     if W.ndim == 2 and (y.shape[1:], b.shape, sigma.shape) == ((W.shape[0],), (W.shape[0],), ()):

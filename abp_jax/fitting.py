@@ -18,10 +18,8 @@ from abp_jax.inference import Chain, check_chain, check_positive
 from abp_jax.training import checkpoints, loop, settings
 from abp_jax.training.devices import Devices, mesh_of
 from abp_jax.training.session import WHERE_THE_REST_IS, ProgressBar, Session, begin_or_continue
-from abp_jax.training.settings import constant_then_cosine, default_learning_rate
+from abp_jax.training.settings import constant_then_cosine, default_learning_rate  # noqa: F401
 from abp_jax.training.stability import why_diverged
-
-__all__ = ["ChainDiverged", "FitResult", "constant_then_cosine", "default_learning_rate", "fit"]
 
 
 class FitResult(NamedTuple):
@@ -98,7 +96,7 @@ def fit(
       measure: A, a linear function of one image, if A(image) is all that is observed: `images` are these observations,
         (n, ...), in units in which e has the standard deviation sigma.
       sigma: standard deviation of the noise e, in the units of the images. Or, to anneal it, a function of the number
-        of iterations done, for instance an optax schedule: `optax.exponential_decay(1.0, 100, 0.5, end_value=0.1)`.
+        of iterations done, such as an optax schedule: `optax.exponential_decay(1.0, 100, 0.5, end_value=0.1)`.
       learn_sigma: after each iteration that infers z, sigma moves to the root mean square of y - f(z), where z is a
         draw from the posterior (see `learning.next_sigma`). It starts at `sigma`, or where `resume` left it. Few images
         and a large network make it small: W learns the images by heart, and sigma follows.
@@ -107,9 +105,8 @@ def fit(
         stable step, whose cost does not grow with d: the default above. "preconditioned_langevin" is the same in
         coordinates that suit the mean posterior, which mixes far better where there are images enough. "langevin" is
         the unadjusted one (AAAI 2017, equation 7). The rest have a Metropolis correction, "gauss_newton_mala" first.
-      num_steps: steps for each example in an iteration, by default as in `samplers.KINDS`.
-      step_size: s, by default as there. It has no unit for the Gauss-Newton samplers; for the adapted and the
-        preconditioned one it is the fraction.
+      num_steps, step_size: of the chain of each example in an iteration, by default as in `samplers.KINDS`. A step size
+        has no unit for the Gauss-Newton samplers; for the adapted and the preconditioned one it is the fraction.
       whitening: after each inference, give z mean 0 and covariance I over the examples (see `learning.whiten`).
       num_warmup: iterations at the start that learn W alone, at z drawn from the prior. The network then gives the mean
         image before inference begins; otherwise the chains make up for a wrong mean with a very large z.
@@ -200,7 +197,7 @@ def _run(session, images, mask, phases, num_iterations, checkpoint_every, progre
     return session.result()
 
 
-def _result(generator, devices, chain, run, done):
+def _result(generator: nnx.Module, devices: Devices, chain: Chain, run: loop.Run, done: int):
     params, z = devices.gather((run.state.params, run.state.z))
     sigma = float(learning.noise_level(run.state._replace(iteration=max(0, done - 1)), chain.sigma))
     generator, chain = with_params(generator, params), chain._replace(sigma=sigma)

@@ -106,13 +106,8 @@ def functional(generator: nnx.Module) -> tuple[Callable, dict]:
     These are a nested dict of arrays. Calling `generate` never changes the generator.
     """
     graphdef, state = nnx.split(generator)
-    params = nnx.to_pure_dict(state)
-    treedef = jax.tree.structure(state)
-
-    def generate(params, z):
-        return nnx.merge(graphdef, jax.tree.unflatten(treedef, jax.tree.leaves(params)))(z)
-
-    return generate, params
+    merge = lambda params: nnx.merge(graphdef, jax.tree.unflatten(jax.tree.structure(state), jax.tree.leaves(params)))
+    return (lambda params, z: merge(params)(z)), nnx.to_pure_dict(state)
 
 
 def with_params(generator: nnx.Module, params: dict) -> nnx.Module:
@@ -126,12 +121,11 @@ def compiled(function: Callable, static: Sequence[str] = ()) -> Callable:
 
     static: names of arguments that are no arrays; each value of theirs is a program of its own.
     """
+    names = inspect.signature(function)
 
     @partial(jax.jit, static_argnums=(0, 1))
     def program(graphdef, static, state, arrays):
         return function(nnx.merge(graphdef, state), **arrays, **dict(static))
-
-    names = inspect.signature(function)
 
     @wraps(function)
     def call(generator, *args, **kwargs):
@@ -168,5 +162,5 @@ def grid_points(low: float, high: float, num: int, latent_dim: int = 2) -> jax.A
 
 
 @compiled
-def _generate_batch(f, z):
+def _generate_batch(f: Callable, z: jax.Array):
     return jax.lax.map(f, z, batch_size=BATCH)

@@ -35,9 +35,8 @@ def check_chain(
 ) -> Chain:
     """Returns the settings with defaults in the place of None. Raises ValueError for settings that can't work."""
     sampler = sampler or ("gauss_newton" if latent_dim <= SMALL_LATENT_DIM else "adapted_langevin")
-    if sampler not in samplers.KINDS:
+    if (kind := samplers.KINDS.get(sampler)) is None:
         raise ValueError(f"sampler must be one of {sorted(samplers.KINDS)}, got {sampler!r}.")
-    kind = samplers.KINDS[sampler]
     num_steps = kind.num_steps if num_steps is None else num_steps
     step_size = kind.step_size if step_size is None else step_size
     check_positive(sigma=sigma, num_steps=num_steps, step_size=step_size)
@@ -93,9 +92,8 @@ def infer_latents(
 def mean_precision(f: Callable, latent_dim: int, sigma: float, num_draws: int = 8) -> jax.Array:
     """The precision of the posterior, averaged over where z may be: E[J'J] / sigma^2 + I with J = df/dz, (d, d).
 
-    The mean is over draws from the prior, always the same: so it depends on W alone, and a chain that uses it does not
-    feel the batch it sits in. It only sets the coordinates and knows no mask; the step size is each example's own.
-    Costs d forward derivatives a draw, for all the examples together.
+    The mean is over draws from the prior, always the same: it depends on W alone, and a chain does not feel the batch
+    it sits in. It sets coordinates and knows no mask. Costs d forward derivatives a draw, for all examples together.
     """
     draws = jax.random.normal(jax.random.key(0), (num_draws, latent_dim))
     one = partial(langevin.precision, lambda z: f(z).ravel())
@@ -151,11 +149,8 @@ def infer(
         begins = [z] * num_starts if z is not None else [jnp.zeros(shape)]
         begins += [draw(keys(num_starts + s)) for s in range(len(begins), num_starts)]
         fresh = 2 * num_starts * stage  # noise of its own for each stage
-        numbers, names = (chain.sigma, chain.step_size), (chain.sampler, chain.num_steps)
-        reached = [
-            _ends(generator, images, mask, keys(fresh + s), begin, *numbers, *names, measure)
-            for s, begin in enumerate(begins)
-        ]
+        chains_from = partial(_ends, generator, images, mask, measure, **chain._asdict())
+        reached = [chains_from(keys(fresh + s), begin) for s, begin in enumerate(begins)]
         ends, scores = (jnp.stack(parts) for parts in zip(*reached, strict=True))
         scores = jnp.where(jnp.isfinite(scores), scores, -jnp.inf)
         if not bool(jnp.all(jnp.isfinite(scores.max(axis=0)))):
@@ -167,7 +162,7 @@ def infer(
 
 
 @partial(compiled, static=("sampler", "num_steps", "measure"))
-def _ends(f, images, mask, keys, z, sigma, step_size, sampler, num_steps, measure):
+def _ends(f, images, mask, measure, keys, z, sigma, sampler, num_steps, step_size):
     """Where the chain of each image ends, and log p(y, z) there. Compiled once for each generator and shape."""
     chain = Chain(sigma, sampler, num_steps, step_size)
     observed = f if measure is None else lambda z: measure(f(z))

@@ -81,25 +81,16 @@ def patches_and_sums(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
 def patches_and_convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     """`patches_and_sums`, but reverse derivatives in x by `strided_convolution`. Arguments and result as above.
 
-    JAX lets us choose how a linear system is solved and how the transposed one is. So we write y = T x as the second
-    half of a system's solution: u = x, y - T u = 0. Backwards, the transposed system asks for T' only. It must be that
-    whenever a part of the right side moves, all of it moves, on the way back too: hence the zeros.
+    We want our own transpose rule for the linear map T. `custom_linear_solve` gives one: [[I, 0], [-T, I]] (u, y) =
+    (x, 0) has the solution y = T x, and its transpose needs T' alone. JAX requires that either all or none of the right
+    side is differentiated; the added zeros see to that.
     """
     forward = lambda u: patches_and_sums(u, kernel, stride)
     backward = lambda v: strided_convolution(v, kernel, stride)
 
-    def solve(_, right):
-        u, v = right
-        return u, v + forward(u)
-
-    def transpose_solve(_, right):
-        u, v = right
-        return u + backward(v), v
-
-    def system(unknown):
-        u, y = unknown
-        return u, y - forward(u)
-
+    solve = lambda _, right: (right[0], right[1] + forward(right[0]))
+    transpose_solve = lambda _, right: (right[0] + backward(right[1]), right[1])
+    system = lambda unknown: (unknown[0], unknown[1] - forward(unknown[0]))
     y_shape = jax.eval_shape(forward, x).shape
     right = (x + _zeros(kernel, x.shape), _zeros(x, y_shape) + _zeros(kernel, y_shape))
     u, y = lax.custom_linear_solve(system, right, solve, transpose_solve)
@@ -112,10 +103,8 @@ def strided_convolution(y: jax.Array, kernel: jax.Array, stride: int) -> jax.Arr
     before = k - 1 - _pad(k, stride)
     padding = (before, k - stride - before)
     reversed_kernel = lax.rev(kernel, (1, 2)).transpose(1, 2, 3, 0)
-    dimensions = ("NHWC", "HWIO", "NHWC")
-    return lax.conv_general_dilated(
-        y[None], reversed_kernel, (stride,) * 2, (padding,) * 2, dimension_numbers=dimensions
-    )[0]
+    layout = dict(dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return lax.conv_general_dilated(y[None], reversed_kernel, (stride,) * 2, (padding,) * 2, **layout)[0]
 
 
 def library_call(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
@@ -123,23 +112,23 @@ def library_call(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     return lax.conv_transpose(x[None], kernel.transpose(1, 2, 0, 3), (stride, stride), "SAME")[0]
 
 
-def _taps(k, stride, phase):
+def _taps(k: int, stride: int, phase: int):
     """Which rows i of the patches fall on output rows stride * r + phase, and from which input row r + di."""
     pad = _pad(k, stride)
     return [(i, (phase + i - pad) // stride) for i in range((pad - phase) % stride, k, stride)]
 
 
-def _pad(k, stride):
+def _pad(k: int, stride: int):
     """How many zeros "SAME" puts before an image whose pixels it has moved apart."""
     return k - 1 if stride > k - 1 else -(-(k + stride - 2) // 2)
 
 
-def _shift(x, di, dj):
+def _shift(x: jax.Array, di: int, dj: int):
     """x[r + di, c + dj] at every (r, c), zero outside."""
     return lax.pad(x, jnp.zeros((), x.dtype), ((-di, di, 0), (-dj, dj, 0), (0, 0, 0)))
 
 
-def _zeros(a, shape):
+def _zeros(a: jax.Array, shape: tuple):
     """Zeros that to JAX depend on a: none of its numbers, padded."""
     none = lax.slice(a.ravel(), (0,), (0,)).reshape((0,) * len(shape))
     return lax.pad(none, jnp.zeros((), a.dtype), [(0, size, 0) for size in shape])

@@ -36,13 +36,12 @@ class ABPState(NamedTuple):
 
 
 class ABPInfo(NamedTuple):
-    """What one iteration reports.
+    """What one iteration reports. All scalars.
 
     Attributes:
-      loss: mean squared error per number of y that is seen, |Y - f(Z; W)|^2 / (examples * D) at the inferred z; scalar.
-      largest_z: largest |z_ij| after inference and before whitening; scalar. Grows without bound if a chain diverges.
-      acceptance: mean probability, over steps and examples, that a proposal was accepted; scalar. nan for a chain
-        without a Metropolis correction.
+      loss: mean squared error per observed number of y, |Y - f(Z; W)|^2 / (examples * D) at the inferred z.
+      largest_z: largest |z_ij| after inference and before whitening; grows without bound if a chain diverges.
+      acceptance: mean probability, over steps and examples, of a proposal; nan without a Metropolis correction.
     """
 
     loss: jax.Array
@@ -59,9 +58,8 @@ def init(params: dict, optimizer: Optimizer, num_examples: int, latent_dim: int,
 def whiten(params: dict, z: jax.Array) -> tuple[dict, jax.Array]:
     """Gives z mean 0 and covariance I over the examples; the first layer absorbs the map, so that f(z; W) is as before.
 
-    With z = m + L z~, where LL' is the covariance, the first layer's W z + b becomes (W L) z~ + (b + W m). This is
-    parameter-expanded EM (Liu, Rubin, Wu, Biometrika 1998). The likelihood leaves the scale of z free, and the prior
-    alone would take very long to set it.
+    With z = m + L z~, where LL' is the covariance, W z + b becomes (W L) z~ + (b + W m): parameter-expanded EM (Liu,
+    Rubin, Wu, Biometrika 1998). The likelihood leaves the scale of z free, and the prior alone sets it very slowly.
     """
     mean = z.mean(axis=0, keepdims=True)
     cholesky = jnp.linalg.cholesky((z - mean).T @ (z - mean) / len(z))
@@ -89,22 +87,16 @@ def iterate(
       images: (n, ...), all of them; float32, or uint8 from 0 to 255, of which only the batch is decoded.
       indices: (b,), each example at most once. An index of n or more is padding, which changes nothing: so the last,
         smaller batch of a pass can have the shape of the others.
-      masks: like images, True where they are seen; by default everywhere.
-      generate: (params, z) -> f(z; W); or, where A Y is seen for a linear map A, (params, z) -> A f(z; W).
-      optimizer: an optax optimizer.
+      masks: like images, True where they are observed; by default everywhere.
+      generate: (params, z) -> f(z; W); or, where A Y is observed for a linear map A, (params, z) -> A f(z; W).
       chain: settings of the chains. Its sigma may be a function of the iterations done (annealing), and is not used if
         the state has its own.
       whitening: whether to whiten.
     """
     keys = example_keys(state.key, state.iteration + 1, indices)
-    inferred, acceptance = run_chains(
-        partial(generate, state.params),
-        keys,
-        _take(state.z, indices),
-        data.decode(_take(images, indices)),
-        _take(masks, indices),
-        chain=chain._replace(sigma=noise_level(state, chain.sigma)),
-    )
+    batch = (_take(state.z, indices), data.decode(_take(images, indices)), _take(masks, indices))
+    settings = chain._replace(sigma=noise_level(state, chain.sigma))
+    inferred, acceptance = run_chains(partial(generate, state.params), keys, *batch, chain=settings)
     params, z = state.params, state.z.at[indices].set(inferred, mode="drop")
     if whitening:
         params, z = whiten(params, z)
@@ -113,9 +105,8 @@ def iterate(
     real = indices < len(images)
     if state.sigma is not None:
         state = state._replace(sigma=next_sigma(state.sigma, info.loss, jnp.sum(real) / len(images)))
-    return state, info._replace(
-        largest_z=jnp.max(jnp.where(real[:, None], jnp.abs(inferred), 0)), acceptance=jnp.mean(acceptance, where=real)
-    )
+    largest_z = jnp.max(jnp.where(real[:, None], jnp.abs(inferred), 0))
+    return state, info._replace(largest_z=largest_z, acceptance=jnp.mean(acceptance, where=real))
 
 
 def noise_level(state: ABPState, sigma: float | Callable | None) -> jax.Array | float:
@@ -198,6 +189,6 @@ def learning_gradient(
     return jax.grad(log_likelihood, has_aux=True)(params)
 
 
-def _take(array, indices):
+def _take(array: jax.Array | None, indices: jax.Array):
     """Rows of an array, or None of None. Padding reads the last example, and is dropped later."""
     return None if array is None else array.at[indices].get(mode="clip")

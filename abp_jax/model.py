@@ -109,7 +109,7 @@ def residual(
     return jnp.concatenate([data_part.ravel(), z])
 
 
-def _checked(output, y):
+def _checked(output: jax.Array, y: jax.Array):
     if output.shape != y.shape:
         raise ValueError(
             f"the generator gives one observation of shape {output.shape}, but y has shape {y.shape}. "

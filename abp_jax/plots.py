@@ -83,11 +83,8 @@ def trail(trajectory: np.ndarray, ax: Axes, color: str = "crimson") -> Axes:
     """Draws a chain (num_steps, 2) as a path, faint where it began and strong where it ends."""
     path = np.asarray(trajectory)
     segments = np.stack([path[:-1], path[1:]], axis=1)  # none for a chain of one point
-    ax.add_collection(
-        LineCollection(
-            segments, colors=color, alpha=np.linspace(0.15, 0.9, len(segments)) if len(segments) else None, linewidths=1
-        )
-    )
+    strength = np.linspace(0.15, 0.9, len(segments)) if len(segments) else None
+    ax.add_collection(LineCollection(segments, colors=color, alpha=strength, linewidths=1))
     ax.plot(*path[0], "o", color="white", markeredgecolor=color, markersize=6, zorder=3)
     ax.plot(*path[-1], "o", color=color, markersize=6, zorder=3)
     return ax
@@ -95,5 +92,4 @@ def trail(trajectory: np.ndarray, ax: Axes, color: str = "crimson") -> Axes:
 
 def new_axes(num: int = 1, width: float = 4.2, height: float = 3.4):
     """Returns one Axes, or a row of `num`, each `width` x `height` inches."""
-    _, axes = plt.subplots(1, num, figsize=(num * width, height), layout="constrained")
-    return axes
+    return plt.subplots(1, num, figsize=(num * width, height), layout="constrained")[1]

@@ -7,9 +7,8 @@ A chain proposes z' = z + s^2/2 P^-1 g + s P^-1/2 u, with a precision P that may
     Gauss-Newton       g = grad log p(z)   P = G = J'J at z
 
 Without a Metropolis correction it goes there (unadjusted Langevin, ULA). With one it goes there with probability
-min(1, p(z') q(z | z') / p(z) q(z' | z)) and otherwise stays, which makes p the exact stationary distribution.
-
-To add a chain: a function that returns its Sampler, and a row in KINDS.
+min(1, p(z') q(z | z') / p(z) q(z' | z)) and otherwise stays, which makes p the exact stationary distribution. To add a
+chain takes a function that returns its Sampler, and a row in KINDS.
 
 Sources: Roberts and Tweedie, Bernoulli 1996 (ULA, MALA); Girolami and Calderhead, JRSS B 2011 (P that depends on z).
 """
@@ -112,10 +111,7 @@ def adapted_langevin(density: Density, precision: jax.Array | None = None) -> Sa
 
 def random_walk(log_density: Callable) -> Sampler:
     """Returns random-walk Metropolis for z -> log p(z): no gradient, z' = z + s u."""
-
-    def at(z):
-        return State(z, log_density(z), jnp.zeros_like(z), jnp.eye(z.size, dtype=z.dtype))
-
+    at = lambda z: State(z, log_density(z), jnp.zeros_like(z), jnp.eye(z.size, dtype=z.dtype))
     return _metropolis(at, target_acceptance=0.35, gradients=0)
 
 
@@ -149,15 +145,13 @@ def hamiltonian(log_density: Callable, num_integration_steps: int = 5) -> Sample
 
     kernel = hmc.build_kernel()
 
-    def init(key, z):
-        return hmc.init(z, log_density)
-
     def step(key, state, step_size):
         masses = jnp.ones_like(state.position)
         state, info = kernel(key, state, log_density, step_size, masses, num_integration_steps)
         acceptance = jnp.where(jnp.isnan(info.acceptance_rate), 0, info.acceptance_rate)
         return state, MetropolisInfo(acceptance, info.is_accepted, state.logdensity)
 
+    init = lambda key, z: hmc.init(z, log_density)
     return Sampler(init, step, lambda state: state.position, 0.65, num_integration_steps)
 
 
@@ -188,11 +182,9 @@ def warmup(
 ) -> tuple[Any, jax.Array]:
     """Runs chains and adapts the step size that they share, from where it starts; to be frozen after.
 
-    After step t, log s moves by t^-0.6 (acceptance - target), where the acceptance is the mean over the chains: Robbins
-    and Monro's search for the s at which they agree. The result is the mean of log s over the second half. While s
-    moves the chain is not exact, so what it drew is thrown away.
-
-    target_acceptance: between 0 and 1; the sampler's own by default. Returns the state, and s, a scalar.
+    After step t, log s moves by t^-0.6 (acceptance - target), with the mean acceptance of the chains: Robbins and
+    Monro's search for the s at which they agree. The result is the mean of log s over the second half. While s moves
+    the chain is not exact: throw away what it drew. target_acceptance: from 0 to 1; by default the sampler's own.
     """
     target = sampler.target_acceptance if target_acceptance is None else target_acceptance
 
@@ -245,7 +237,7 @@ def _uncorrected(info: langevin.LangevinInfo) -> MetropolisInfo:
     return MetropolisInfo(jnp.full((), jnp.nan), jnp.full((), True), info.log_density)
 
 
-def _step(key, sampler, state, step_size):
+def _step(key: jax.Array, sampler: Sampler, state: Any, step_size: float):
     """One step of every chain."""
     num_chains = len(jax.tree.leaves(state)[0])
     return jax.vmap(sampler.step, (0, 0, None))(jax.random.split(key, num_chains), state, step_size)

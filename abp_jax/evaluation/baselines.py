@@ -66,7 +66,7 @@ def missing_pca(rows: np.ndarray, seen: np.ndarray, num_components: int, num_rou
     return pca
 
 
-def _outer(rows):
+def _outer(rows: np.ndarray):
     """Each row's products with itself: (n, d) to (n, d * d)."""
     return (rows[:, :, None] * rows[:, None, :]).reshape(len(rows), -1)
 

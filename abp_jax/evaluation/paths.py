@@ -1,5 +1,7 @@
 """Paths between latent vectors, and how long they are when they are measured in images."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,7 +50,7 @@ def length(generator: nnx.Module, path: jax.Array) -> jax.Array:
 
 
 @compiled
-def _length(f, path):
+def _length(f: Callable, path: jax.Array):
     def of_segment(ends):
         a, b = ends
         _, moved = jax.jvp(f, ((a + b) / 2,), (b - a,))
@@ -57,7 +59,7 @@ def _length(f, path):
     return jnp.sum(jax.lax.map(of_segment, (path[:-1], path[1:]), batch_size=BATCH))
 
 
-def _check(a, b, num):
+def _check(a: jax.Array, b: jax.Array, num: int):
     if jnp.ndim(a) != 1 or jnp.shape(a) != jnp.shape(b) or num < 2:
         raise ValueError(
             f"a path needs two vectors (d,) and at least two points; got shapes {jnp.shape(a)} and {jnp.shape(b)}, "

@@ -144,7 +144,7 @@ class PosteriorQuadrature:
         constant = model.log_noise(jnp.zeros_like(y), self.sigma) + model.log_prior(jnp.zeros(2, y.dtype))
         return float(constant) - 0.5 * np.asarray(self._squares(padded, y), np.float64)[: len(z)]
 
-    def _posterior(self, y, starts, tolerance, max_points):
+    def _posterior(self, y: jax.Array, starts: np.ndarray, tolerance: float, max_points: int):
         """The posterior of one image."""
         modes = np.asarray(self._climb(jnp.asarray(starts), y))
         heights = self.log_joint(modes, y)
@@ -160,13 +160,13 @@ class PosteriorQuadrature:
             spacing /= 2
 
 
-def _misfits(f, grid, flat):
+def _misfits(f: Callable, grid: jax.Array, flat: jax.Array):
     """|y - f(z)|^2 for all z of the grid and all images (n, D); f is computed once. (len(grid), n)."""
     one = lambda z: jnp.sum((flat - f(z).reshape(1, -1)) ** 2, axis=1)
     return jax.lax.map(one, grid, batch_size=64)
 
 
-def _peaks(log_density, line, most=8):
+def _peaks(log_density: np.ndarray, line: np.ndarray, most: int = 8):
     """The z of the highest points of a scan that have no higher neighbour, padded with the highest: (most, 2)."""
     padded = np.pad(log_density, 1, constant_values=-np.inf)
     n = len(line)
@@ -177,7 +177,7 @@ def _peaks(log_density, line, most=8):
     return np.concatenate([peaks, np.repeat(peaks[:1], most - len(peaks), axis=0)])
 
 
-def _moments(z, log_p, log_evidence, error, modes, spacing):
+def _moments(z: np.ndarray, log_p: np.ndarray, log_evidence: float, error: float, modes: np.ndarray, spacing: float):
     """An ExactPosterior from the points and their log density."""
     weights = np.exp(log_p - log_p.max())
     weights /= weights.sum()
@@ -186,7 +186,7 @@ def _moments(z, log_p, log_evidence, error, modes, spacing):
     return ExactPosterior(z, weights, float(log_evidence), float(error), mean, covariance, modes, spacing)
 
 
-def _different(modes, distance=1e-3):
+def _different(modes: np.ndarray, distance: float = 1e-3):
     """Each mode once, in their order."""
     kept = []
     for mode in modes:
@@ -198,10 +198,10 @@ def _different(modes, distance=1e-3):
 class _Lattice:
     """The points centre + spacing * axes @ (i, j), in blocks of BLOCK x BLOCK, as far as the density goes."""
 
-    def __init__(self, log_joint, centre, axes):
+    def __init__(self, log_joint: Callable, centre: np.ndarray, axes: np.ndarray):
         self.log_joint, self.centre, self.axes = log_joint, centre.astype(np.float64), axes
 
-    def integrate(self, modes, spacing, max_points):
+    def integrate(self, modes: np.ndarray, spacing: float, max_points: int):
         """Returns five estimates of log p(y), the points and their log density.
 
         The first estimate is from all points, the others from every second row and column, shifted by 0 or 1.
@@ -214,7 +214,7 @@ class _Lattice:
         sums = [cell + _log_sum(values)] + [cell + np.log(4) + _log_sum(part) for part in shifted]
         return np.array(sums), z, values.ravel()
 
-    def _grow(self, modes, spacing, max_points):
+    def _grow(self, modes: np.ndarray, spacing: float, max_points: int):
         """The log density of all blocks that matter: {(row, column): (BLOCK, BLOCK)}."""
         known, peak = {}, -np.inf
         t = np.linalg.solve(self.axes, (modes - self.centre).T).T / spacing
@@ -233,20 +233,20 @@ class _Lattice:
             wanted = {other for block in known for other in _neighbours(block, known[block] > peak - RIM)} - set(known)
         return known
 
-    def _points(self, block, spacing):
+    def _points(self, block: tuple[int, int], spacing: float):
         """(BLOCK^2, 2)."""
         i, j = (BLOCK * b + np.arange(BLOCK) for b in block)
         t = np.stack(np.meshgrid(i, j, indexing="ij"), axis=-1).reshape(-1, 2) * spacing
         return self.centre + t @ self.axes.T
 
 
-def _neighbours(block, matters):
+def _neighbours(block: tuple[int, int], matters: np.ndarray):
     """The blocks beside those sides of a block at which the density matters."""
     (i, j), sides = block, ((-1, 0, matters[0]), (1, 0, matters[-1]), (0, -1, matters[:, 0]), (0, 1, matters[:, -1]))
     return [(i + di, j + dj) for di, dj, side in sides if side.any()]
 
 
-def _log_sum(values):
+def _log_sum(values: np.ndarray):
     peak = values.max()
     return peak + np.log(np.sum(np.exp(values - peak)))
 

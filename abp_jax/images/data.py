@@ -3,6 +3,7 @@
 import warnings
 from pathlib import Path
 
+import jax
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -64,7 +65,7 @@ def image_files(folder: str | Path) -> list[Path]:
     return sorted(files, key=lambda f: f.name)
 
 
-def decode(images):
+def decode(images: np.ndarray | jax.Array):
     """Returns images in [-1, 1]: uint8 values v become v / 127.5 - 1 in float32, anything else stays as it is."""
     return images.astype("float32") / 127.5 - 1 if images.dtype == np.uint8 else images
 
@@ -93,7 +94,7 @@ def load_image(file: str | Path, size: int = 64, channels: int = 3) -> np.ndarra
     return np.asarray(image, np.float32).reshape(size, size, channels) / 127.5 - 1
 
 
-def _to_rgb(image):
+def _to_rgb(image: Image.Image):
     if image.mode.startswith("I"):  # 16-bit grey, which a plain convert() would clip
         grey = np.asarray(image, np.float64)
         if grey.min() < 0 or grey.max() > 65535:

@@ -167,7 +167,7 @@ def to_size(images: np.ndarray, size: int) -> np.ndarray:
     return np.float32(images[..., None]) / 127.5 - 1
 
 
-def _clothes(split, which):
+def _clothes(split: str, which: int):
     """The bytes of a file of Fashion-MNIST: which is 0 for the images, 1 for the labels."""
     if split not in CLOTHES_FILES:
         raise ValueError(f'split must be "test" (10,000 clothes) or "train" (60,000, to be fetched), got {split!r}.')
@@ -183,7 +183,7 @@ def _clothes(split, which):
     return content
 
 
-def _fetch(name):
+def _fetch(name: str):
     import pooch  # here, since only the larger set needs it
 
     try:
@@ -195,13 +195,13 @@ def _fetch(name):
         ) from error
 
 
-def _check_hash(name, content, remedy):
+def _check_hash(name: str, content: bytes, remedy: str):
     found = hashlib.sha256(content).hexdigest()
     if found != SHA256[name]:
         raise ValueError(f"{name} is not what was expected: its SHA-256 is {found}, not {SHA256[name]}. {remedy}")
 
 
-def _first(array, num):
+def _first(array: np.ndarray, num: int):
     if num is not None and not 0 < num <= len(array):
         raise ValueError(
             f"1 to {len(array):,} images are there, {num:,} were asked for. datasets.enlarge draws more of them."

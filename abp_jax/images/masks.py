@@ -41,6 +41,6 @@ def one_block(num: int, size: int, block: int, *, seed: int = 0) -> np.ndarray:
     return seen
 
 
-def _check_block(block, size):
+def _check_block(block: int, size: int):
     if not 1 <= block <= size:
         raise ValueError(f"block is the side of a square inside the image, from 1 to {size} pixels; got {block}.")

@@ -42,7 +42,7 @@ def observe(
     return observed, images if images.dtype == np.uint8 else images.astype(np.float32), mask
 
 
-def _check_mask(images, mask):
+def _check_mask(images: np.ndarray, mask: np.ndarray):
     mask = np.asarray(mask)
     if mask.dtype != bool:
         raise ValueError(f"mask must be boolean, True where a pixel is seen; got {mask.dtype}. Pass mask > 0, perhaps.")
@@ -58,7 +58,7 @@ def _check_mask(images, mask):
     return np.broadcast_to(mask, images.shape)
 
 
-def _check_linear(generator, measure):
+def _check_linear(generator: nnx.Module, measure: Callable):
     """Raises ValueError unless A(2 a + b) = 2 A(a) + A(b) for two images a, b of noise."""
     a, b = noise_images(generator, 2)
     expected = 2 * measure(a) + measure(b)
@@ -75,7 +75,7 @@ def noise_images(generator: nnx.Module, num: int) -> jax.Array:
     return jax.random.normal(jax.random.key(0), (num, *_output_shape(generator, generator)))
 
 
-def _output_shape(generator, function):
+def _output_shape(generator: nnx.Module, function: Callable):
     return jax.eval_shape(function, jax.ShapeDtypeStruct((generator.latent_dim,), jnp.float32)).shape
 
 

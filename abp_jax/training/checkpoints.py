@@ -101,7 +101,7 @@ def restore(folder: str | Path, like: ABPState, settings: dict) -> tuple[ABPStat
     return _unflatten(arrays, like), arrays["losses"]
 
 
-def save_generator(path: str | Path, generator: nnx.Module, z: jax.Array, dtype=np.float32) -> None:
+def save_generator(path: str | Path, generator: nnx.Module, z: jax.Array, dtype: np.dtype | type = np.float32) -> None:
     """Writes the parameters of a generator and latents z, (n, d), to a safetensors file, as `dtype`."""
     arrays = _named((functional(generator)[1], z))
     _write(Path(path), {name: np.asarray(array).astype(dtype) for name, array in arrays.items()})
@@ -140,13 +140,13 @@ def load_lion_tiger_generator() -> tuple[ConvGenerator, jax.Array]:
 _CHOICE = "Use another checkpoint_dir, or delete the folder to start afresh."
 
 
-def _iterations(folder):
+def _iterations(folder: Path):
     """Of the complete checkpoints in `folder`, in order."""
     names = os.listdir(folder) if os.path.isdir(folder) else []
     return sorted(int(name.removeprefix("iteration_")) for name in names if re.fullmatch(r"iteration_\d+", name))
 
 
-def _sweep(folder, iterations=()):
+def _sweep(folder: Path, iterations: list[int] = ()):
     """Deletes the checkpoints of some iterations, and what killed saves left behind."""
     if jax.process_index() > 0:
         return
@@ -157,7 +157,7 @@ def _sweep(folder, iterations=()):
             shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def _way_out(paths):
+def _way_out(paths: list[Path]):
     """What to do about the damaged paths[0], of all checkpoints, the newest first."""
     for i, path in enumerate(paths[1:], 1):
         with contextlib.suppress(ValueError, OSError):
@@ -167,7 +167,7 @@ def _way_out(paths):
     return _CHOICE
 
 
-def _write_arrays(path, arrays):
+def _write_arrays(path: Path, arrays: dict):
     arrays = {name: _data(x) for name, x in arrays.items() if x.size}  # Orbax saves no empty ones
     with _orbax() as (ocp, checkpointer):
         try:
@@ -176,7 +176,7 @@ def _write_arrays(path, arrays):
             raise OSError(f"{path.parent} can't be written: {error}. The checkpoints before are whole.") from error
 
 
-def _read_arrays(path, like):
+def _read_arrays(path: Path, like: dict):
     """Arrays of the shapes, types and places of those of `like`."""
     place = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding) if isinstance(x, jax.Array) else x
     target = {name: place(_data(x)) for name, x in like.items() if x.size}
@@ -207,7 +207,7 @@ def _orbax():
         logger.removeFilter(mute)
 
 
-def _write_record(path, arrays, settings):
+def _write_record(path: Path, arrays: dict, settings: dict):
     files = {f.relative_to(path).as_posix(): _checksum(f) for f in path.rglob("*") if f.is_file()}
     arrays = {name: _describe(x) for name, x in arrays.items()}
     record = json.loads(json.dumps({"settings": settings, "arrays": arrays, "files": files}))
@@ -217,7 +217,7 @@ def _write_record(path, arrays, settings):
         os.fsync(file.fileno())
 
 
-def _read_record(path):
+def _read_record(path: Path):
     """Returns the record of a checkpoint, if every file is as it was saved; else raises a ValueError."""
     try:
         sealed = json.loads((path / RECORD).read_text("utf-8"))
@@ -232,23 +232,23 @@ def _read_record(path):
         raise ValueError(f"{path} is damaged ({error}) and was left as it is.") from error
 
 
-def _digest(record):
+def _digest(record: dict):
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
-def _checksum(path):
+def _checksum(path: Path):
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _check_settings(path, old, new):
+def _check_settings(path: Path, old: dict, new: dict):
     new = json.loads(json.dumps(new))
     changed = [f"{k} was {old.get(k)}, is {new.get(k)}" for k in sorted(old | new) if old.get(k) != new.get(k)]
     if changed:
         raise ValueError(f"{path} belongs to another run: {'; '.join(changed)}. {_CHOICE}")
 
 
-def _check_arrays(path, found, expected):
+def _check_arrays(path: Path, found: dict, expected: dict):
     """Compares what `_describe` says of arrays, by name, with arrays."""
     if set(found) != set(expected):
         raise ValueError(f"{path} holds other parameters: {sorted(set(found) ^ set(expected))} differ. {_CHOICE}")
@@ -258,29 +258,29 @@ def _check_arrays(path, found, expected):
                 raise ValueError(f"{path}: {name} has {k} {old[k]}, expected {new}. {_CHOICE}")
 
 
-def _describe(array):
+def _describe(array: jax.Array | np.ndarray):
     return {"shape": list(array.shape), "dtype": str(array.dtype)}
 
 
-def _named(tree):
+def _named(tree: dict | tuple):
     """The arrays of a tree by their place in it, for instance ".params['first']['kernel']"."""
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
 
 
-def _unflatten(arrays, like):
+def _unflatten(arrays: dict, like: ABPState):
     """The inverse of `_named`."""
     return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in _named(like)])
 
 
-def _is_key(array):
+def _is_key(array: jax.Array | np.ndarray):
     return jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
 
 
-def _data(array):
+def _data(array: jax.Array | np.ndarray):
     return jax.random.key_data(array) if _is_key(array) else array
 
 
-def _write(path, arrays):
+def _write(path: Path, arrays: dict):
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     with open(partial, "wb") as file:  # safetensors' own save_file lets nobody but its owner read the file
@@ -290,7 +290,7 @@ def _write(path, arrays):
     os.replace(partial, path)
 
 
-def _read(path):
+def _read(path: Path):
     try:
         with safe_open(path, framework="numpy") as file:
             return {name: file.get_tensor(name) for name in file.keys()}

@@ -1,6 +1,7 @@
 """The devices that a run computes on, and where its arrays live."""
 
 from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,33 +28,33 @@ class Devices:
         self.mesh = mesh and Mesh(mesh.devices, mesh.axis_names)  # its axes left to the partitioner (`AxisType.Auto`)
         self.size = mesh.shape[mesh.axis_names[0]] if mesh else 1
 
-    def replicate(self, tree):
+    def replicate(self, tree: Any):
         """A copy of every array on every device."""
         place = partial(_place, sharding=self.mesh and NamedSharding(self.mesh, PartitionSpec()))
         return jax.tree.map(place, tree)
 
-    def spread(self, array):
+    def spread(self, array: jax.Array):
         """Shares out the rows of an array over the devices, if they divide evenly."""
         return _place(array, self.mesh and self.rows()) if len(array) % self.size == 0 else self.replicate(array)
 
-    def distribute(self, state, images, masks):
+    def distribute(self, state: NamedTuple, images: jax.Array, masks: jax.Array | None):
         """The state with W on every device, and z, images (n, ...) and masks (or None) shared out."""
         state = self.replicate(state)._replace(z=self.spread(state.z))
         return state, self.spread(images), None if masks is None else self.spread(masks)
 
-    def gather(self, tree):
+    def gather(self, tree: Any):
         """The same arrays on the default device, whole, in every process."""
         return tree if self.mesh is None else jax.tree.map(_whole, tree)
 
     def rows(self) -> NamedSharding:
         return NamedSharding(self.mesh, PartitionSpec(self.mesh.axis_names[0]))
 
-    def share_out(self, indices):
+    def share_out(self, indices: jax.Array):
         """Inside a compiled function: the work on a batch is shared out over the devices."""
         return indices if self.mesh is None else jax.lax.with_sharding_constraint(indices, self.rows())
 
 
-def _place(array, sharding):
+def _place(array: jax.Array, sharding: NamedSharding | None):
     if sharding is None or getattr(array, "is_fully_addressable", True) is False:  # the latter is spread already
         return array if isinstance(array, jax.Array) else jnp.asarray(array)
     if sharding.is_fully_addressable:
@@ -65,7 +66,7 @@ def _place(array, sharding):
     return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
 
-def _whole(array):
+def _whole(array: jax.Array):
     here = array.is_fully_addressable or array.is_fully_replicated
     return jnp.asarray(np.asarray(array) if here else multihost_utils.process_allgather(array, tiled=True))
 

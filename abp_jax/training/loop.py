@@ -38,7 +38,7 @@ class Run(NamedTuple):
 SOUND, CHAIN_DIVERGED, LEARNING_DIVERGED = range(3)
 
 
-def start(state: ABPState, losses, num_iterations: int) -> Run:
+def start(state: ABPState, losses: np.ndarray, num_iterations: int) -> Run:
     """Copies a state and its losses into a Run, whose arrays `advance` may then overwrite."""
     state = jax.tree.map(jnp.copy, state)
     losses = jnp.full(num_iterations, jnp.nan).at[: len(losses)].set(jnp.asarray(losses, jnp.float32))
@@ -119,7 +119,9 @@ def calls(
             compiled = True
 
 
-def batch_indices(key: jax.Array, iteration, num_examples: int, batch_size: int, multiple: int = 1) -> jax.Array:
+def batch_indices(
+    key: jax.Array, iteration: jax.Array | int, num_examples: int, batch_size: int, multiple: int = 1
+) -> jax.Array:
     """Returns the examples of one iteration: passes over shuffled examples, the last partial batch included.
 
     All batches have the same length, a multiple of `multiple`; what a batch lacks is filled up with `num_examples`,

@@ -61,7 +61,15 @@ def why_diverged(
     return f"with step_size={chain.step_size:g}. {_cause(generate, run, images, indices, chain, in_chain, masks)}"
 
 
-def _cause(generate, run, images, indices, chain, in_chain, masks):
+def _cause(
+    generate: Callable,
+    run: loop.Run,
+    images: jax.Array,
+    indices: jax.Array,
+    chain: Chain,
+    in_chain: bool,
+    masks: jax.Array | None,
+):
     if run.failure == loop.LEARNING_DIVERGED or not in_chain:
         return LEARNING_DIVERGED
     kind = KINDS[chain.sampler]

@@ -38,6 +38,6 @@ def thumbnail(image: np.ndarray) -> str:
     return address(encoded(small, optimize=True))
 
 
-def _picture(image):
+def _picture(image: np.ndarray):
     values = pixels(image)
     return Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values)

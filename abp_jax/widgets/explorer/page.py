@@ -158,7 +158,7 @@ def evaluate(parts: Parts, z: np.ndarray, low: float, high: float) -> np.ndarray
     return np.clip(np.rint(parts.mean + c @ parts.basis.astype(np.float64)), 0, 255)
 
 
-def _factorise(rows, rank):
+def _factorise(rows: np.ndarray, rank: int):
     """Parts whose sum is near the rows, (NUM * NUM, D)."""
     mean = rows.mean(axis=0)
     centred = rows - mean
@@ -175,7 +175,7 @@ def _factorise(rows, rank):
     )
 
 
-def _data(parts, shape, thumbs, z, low, high):
+def _data(parts: Parts, shape: tuple, thumbs: list, z: np.ndarray, low: float, high: float):
     height, width, channels = shape
     return {
         "num": NUM,
@@ -189,7 +189,7 @@ def _data(parts, shape, thumbs, z, low, high):
     }
 
 
-def _thumbnails(z, images, names, low, high):
+def _thumbnails(z: np.ndarray, images: np.ndarray, names: list[str], low: float, high: float):
     shown = evenly_spaced(len(z), MOST_MARKERS)
     source = lambda image: thumbnail(image) if len(shown) <= MOST_THUMBNAILS else ""
     names, z, images = ([values[i] for i in shown] for values in (names, z, images))
@@ -199,9 +199,9 @@ def _thumbnails(z, images, names, low, high):
     ]
 
 
-def _scaled(images):
+def _scaled(images: np.ndarray):
     return 255 * to_display(images)
 
 
-def _text(name):
+def _text(name: str):
     return (Path(__file__).parent / name).read_text("utf-8")

@@ -1,6 +1,6 @@
 """The plane that the latent explorer shows: its coordinates, and what lies on it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -62,7 +62,7 @@ def plane_of(generator: nnx.Module, z: np.ndarray) -> Plane:
 
 
 @compiled
-def _metric(f, z):
+def _metric(f: Callable, z: jax.Array):
     """J'J with J = df/dz at z, (d, d)."""
     return langevin.precision(lambda z: f(z).ravel(), z)
 

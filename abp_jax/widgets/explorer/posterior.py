@@ -1,5 +1,6 @@
 """log p(z | y) on the plane of the latent explorer, as lines for an SVG picture."""
 
+from collections.abc import Callable
 from functools import partial
 
 import contourpy
@@ -69,32 +70,32 @@ class PosteriorMaps:
         z = _find_mode(self.generator, jnp.asarray(z, jnp.float32), jnp.asarray(y), self.sigma)
         return np.asarray(z, np.float64)
 
-    def _values(self, z, y):
+    def _values(self, z: np.ndarray, y: jax.Array):
         values = _log_joint(self.generator, jnp.asarray(z, jnp.float32), y, self.sigma)
         return np.asarray(values).reshape(round(len(z) ** 0.5), -1)
 
 
 @partial(compiled, static=("sigma",))
-def _log_joint(f, z, y, sigma):
+def _log_joint(f: Callable, z: jax.Array, y: jax.Array, sigma: float):
     return jax.lax.map(model.given(f, y, sigma).log_density, z, batch_size=BATCH)
 
 
 @partial(compiled, static=("sigma",))
-def _find_mode(f, z, y, sigma):
+def _find_mode(f: Callable, z: jax.Array, y: jax.Array, sigma: float):
     return evidence.find_mode(f, z, y, sigma)
 
 
 @partial(compiled, static=("sigma",))
-def _precision(f, z, y, sigma):
+def _precision(f: Callable, z: jax.Array, y: jax.Array, sigma: float):
     return langevin.precision(model.given(f, y, sigma).residual, z)
 
 
-def _grid(axis):
+def _grid(axis: np.ndarray):
     """Points (num * num, 2), rows from the lowest second coordinate."""
     return np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
 
 
-def _finer(axis, values, times=4):
+def _finer(axis: np.ndarray, values: np.ndarray, times: int = 4):
     """Points in between, by cubic interpolation, so that lines are smooth."""
     num = times * len(axis)
     places = ((np.arange(num) + 0.5) / times - 0.5) / (len(axis) - 1)  # from 0 to 1 along the axis
@@ -103,7 +104,7 @@ def _finer(axis, values, times=4):
     return axis[0] + places[inside] * (axis[-1] - axis[0]), values
 
 
-def _lines(axis, values, levels):
+def _lines(axis: np.ndarray, values: np.ndarray, levels: np.ndarray):
     """The lines of equal value, as the path of an SVG picture, in which the second coordinate points down."""
     contours = contourpy.contour_generator(axis, axis, values)
     lines = [line for level in levels for line in contours.lines(level)]

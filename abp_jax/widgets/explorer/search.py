@@ -1,6 +1,6 @@
 """Chains that look for the z of an image which was not trained on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import jax
@@ -10,7 +10,7 @@ from flax import nnx
 
 from abp_jax import model
 from abp_jax.generators import compiled
-from abp_jax.inference import check_chain, infer_latents
+from abp_jax.inference import Chain, check_chain, infer_latents
 
 CHAINS, STEPS = 16, 40  # of the search for a new image
 
@@ -47,7 +47,7 @@ class Search:
 
 
 @partial(compiled, static=("chain",))
-def _step(f, key, z, y, chain):
+def _step(f: Callable, key: jax.Array, z: jax.Array, y: jax.Array, chain: Chain):
     """One step of every chain towards y: where they stand, and log p(y, z) there."""
     z = infer_latents(f, jax.random.split(key, len(z)), z, jnp.broadcast_to(y, (len(z), *y.shape)), chain=chain)
     return z, jax.vmap(model.given(f, y, chain.sigma).log_density)(z)

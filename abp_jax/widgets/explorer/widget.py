@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import anywidget
 import jax
@@ -31,7 +32,7 @@ class Point(traitlets.TraitType):
 
     info_text = "a vector of numbers"
 
-    def validate(self, obj, value):
+    def validate(self, obj: traitlets.HasTraits, value: Any):
         try:
             point = np.asarray(value, np.float64)
         except (TypeError, ValueError):
@@ -150,7 +151,7 @@ class LatentExplorer(anywidget.AnyWidget):
         return np.frombuffer(self._frame, np.uint8).reshape(shape)
 
     @traitlets.validate("posterior_of")
-    def _check_posterior_of(self, proposal):
+    def _check_posterior_of(self, proposal: dict):
         if proposal["value"] >= len(self._examples):
             raise traitlets.TraitError(
                 f"posterior_of is the index of one of {len(self._examples)} images, or -1; got {proposal['value']}."
@@ -165,7 +166,7 @@ class LatentExplorer(anywidget.AnyWidget):
             self._frame = pixels(self.render(self.z)).tobytes()
 
     @shows_errors
-    def _draw_posterior(self, change):
+    def _draw_posterior(self, change: dict):
         if change["new"] < 0:
             self._posterior, self._status = None, ""
             return
@@ -177,7 +178,7 @@ class LatentExplorer(anywidget.AnyWidget):
         self._status = f"{name}. {self._posterior['text']}"
 
     @shows_errors
-    def _hear(self, _, content, buffers):
+    def _hear(self, _, content: dict, buffers: list):
         if content.get("kind") != "picture":
             return
         self._busy, self._status = True, f"{content['name']} is read …"
@@ -186,7 +187,7 @@ class LatentExplorer(anywidget.AnyWidget):
         finally:
             self._busy = False
 
-    def _look_for(self, name, data):
+    def _look_for(self, name: str, data: bytes):
         """Runs the chains for a picture of one's own, and shows their trails as they grow."""
         try:
             image = load_image(NamedBytes(name, data), self._config["height"])
@@ -213,10 +214,10 @@ class LatentExplorer(anywidget.AnyWidget):
             which = f"The {given} images on the plane have" if given <= 50 else f"50 of the {given} images have"
             self._status += f" {which} {known:.3f}."
 
-    def _error_at(self, image, z):
+    def _error_at(self, image: np.ndarray, z: np.ndarray):
         return float(np.mean((image - self.render(z)) ** 2))
 
-    def _thumb(self, index, dot=False):
+    def _thumb(self, index: int, dot: bool = False):
         name, image, z = self._examples[index]
         return {
             "name": name,

@@ -106,7 +106,7 @@ def stationary_variances(chain: Kind, target: Target, step_size: float) -> np.nd
     return np.where(shrinkage > 0, noise / np.where(shrinkage > 0, shrinkage, 1), np.inf)
 
 
-def _curvatures(chain, target):
+def _curvatures(chain: Kind, target: Target):
     """Of the target as the chain feels it: 1 for a preconditioned one, whose stable step has no unit."""
     return target.curvatures if chain.stable_below is None else np.ones(2)
 

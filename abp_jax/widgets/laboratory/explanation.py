@@ -45,7 +45,7 @@ def explanation(chain: Kind, target: Target, step_size: float, run: Run) -> str:
     )
 
 
-def _on_acceptance(chain, acceptance):
+def _on_acceptance(chain: Kind, acceptance: float):
     share = f"{acceptance:.2f} of the proposals are accepted"
     if acceptance < 0.1:
         return (
@@ -93,5 +93,5 @@ def table(chain: Kind, target: Target, step_size: float, run: Run) -> str:
     return f"<table>{first}</table><table><tr><th></th><th>soft</th><th>stiff</th></tr>{second}</table>"
 
 
-def _texts(values, spec):
+def _texts(values: np.ndarray, spec: str):
     return [format(v, spec) for v in values]

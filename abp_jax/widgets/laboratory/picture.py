@@ -34,7 +34,7 @@ def background(target: Target) -> Image.Image:
     return canvas
 
 
-def _axes(draw, target):
+def _axes(draw: ImageDraw.ImageDraw, target: Target):
     font = ImageFont.load_default(22)
     left, top, side = 2 * LEFT, 2 * TOP, 2 * SIDE
     draw.rectangle((left, top, left + side, top + side), outline=(120, 120, 120), width=2)
@@ -51,7 +51,7 @@ def _axes(draw, target):
     draw.text((8, top + side / 2), "z2", INK, ImageFont.load_default(24), anchor="lm")
 
 
-def _ticks(low, high):
+def _ticks(low: float, high: float):
     """Four to eight round numbers from low to high."""
     rough = (high - low) / 5
     power = 10.0 ** np.floor(np.log10(rough))
@@ -97,6 +97,6 @@ def trajectory_over(background: Image.Image, target: Target, trajectory: np.ndar
     return np.asarray(canvas.reduce(2))
 
 
-def _dot(draw, place, radius, fill, outline=None):
+def _dot(draw: ImageDraw.ImageDraw, place: np.ndarray, radius: int, fill: tuple, outline: tuple | None = None):
     (x, y) = place
     draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill, outline, 3)

@@ -1,7 +1,7 @@
 """The step-size laboratory: a slider for s, and a chain over the exact posterior, drawn anew at every move."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import ipywidgets
 import jax
@@ -170,7 +170,7 @@ class StepSizeLaboratory(ipywidgets.HBox):
             )
         return text
 
-    def _guarded(self, callback):
+    def _guarded(self, callback: Callable):
         """An exception in a callback would be lost in a log that nobody reads: it is shown instead."""
 
         def show_errors(_):
@@ -208,7 +208,7 @@ class StepSizeLaboratory(ipywidgets.HBox):
         self._set_range(self.slider.value / self._limit * limit)  # as large as before, measured by what is stable
         self._draw()
 
-    def _set_range(self, value):
+    def _set_range(self, value: float):
         """Moves the ends of the slider to what suits this chain and image, and the slider to `value`."""
         self._limit = limit = largest_step(CHAINS[self.chain.value], self.target(self.choice.value))
         low, high = (float(np.log10(limit * r)) for r in RANGE)

@@ -46,12 +46,12 @@ class MonitorPicture:
             kind = ImagePairs if are_images(images) else Lines
             self.pairs = kind(self._axes(6.84, SIDE), images[pairs])
 
-    def _number(self, x):
+    def _number(self, x: float):
         at = lambda y: (x / WIDTH, y / HEIGHT)
         caption = self.figure.text(*at(HEIGHT - 0.22), "", color=QUIET, fontsize=9)
         return caption, self.figure.text(*at(HEIGHT - 0.46), "", color=INK, fontsize=13)
 
-    def _axes(self, x, width):
+    def _axes(self, x: float, width: float):
         ax = self.figure.add_axes((x / WIDTH, BOTTOM / HEIGHT, width / WIDTH, SIDE / HEIGHT))
         ax.xaxis.set_label_coords(0.5, -0.14)
         ax.yaxis.set_label_coords(-0.12, 0.5)
@@ -196,7 +196,7 @@ class ImagePairs:
         """Puts the reconstructions in their places."""
         self.shown.set_data(self._compose(reconstructions))
 
-    def _compose(self, reconstructions):
+    def _compose(self, reconstructions: np.ndarray):
         blocks, side = [], self.images.shape[1]
         for i in range(0, len(self.images), self.columns):
             rows = [np.ones((self.columns, *self.images.shape[1:]), np.float32) for _ in range(2)]

@@ -76,7 +76,7 @@ class TrainingMonitor:
             raise ValueError("no picture yet: pass the monitor to fit as callback, and save after that.")
         Path(path).write_bytes(self.png)
 
-    def _is_due(self, training):
+    def _is_due(self, training: float):
         """Whether there is time for one more picture after so many seconds of training."""
         if len(self.costs) < 2:
             return True
@@ -85,7 +85,7 @@ class TrainingMonitor:
         allowed = max(self.share / 2 * training, self.share * training - unavoidable)
         return sum(self.costs[2:]) + one <= allowed
 
-    def _draw(self, result, seconds, ended):
+    def _draw(self, result: FitResult, seconds: float, ended: bool):
         if self._picture is None:
             self._check(result)
             self._picture = MonitorPicture(self._images, self._pairs, result.z.shape[1])
@@ -104,7 +104,7 @@ class TrainingMonitor:
         self.text = "Training: " + ", ".join(f"{caption} {value}" for caption, value, _ in numbers)
         self._show()
 
-    def _check(self, result):
+    def _check(self, result: FitResult):
         """The images that the monitor has must be those of the run."""
         output = jax.eval_shape(result.generator, jax.ShapeDtypeStruct(result.z.shape[1:], np.float32)).shape
         if self._shape != (len(result.z), *output):
@@ -113,7 +113,7 @@ class TrainingMonitor:
                 "both the same images."
             )
 
-    def _chains(self, result, z):
+    def _chains(self, result: FitResult, z: np.ndarray):
         """Caption, value and alarm: how the chains fare."""
         chain, kind = result.chain, KINDS[result.chain.sampler]
         if not np.isnan(result.acceptance):
@@ -140,5 +140,5 @@ class TrainingMonitor:
 
 
 @compiled
-def _stable_steps(f, images, z, sigma):
+def _stable_steps(f: Callable, images: jax.Array, z: jax.Array, sigma: float):
     return stability.largest_stable_steps(f, images, z, sigma)
