@@ -37,6 +37,17 @@ def image_grid(images: np.ndarray, ax: Axes, num_columns: int = 8, title: str = 
     return ax
 
 
+def image_rows(rows: dict[str, np.ndarray], ax: Axes, columns: tuple | range = ()) -> Axes:
+    """Shows rows of equally many images (n, h, w, c), each with its name on the left; columns: names above them."""
+    images = np.stack([np.broadcast_to(row, (*np.shape(row)[:3], 3)) for row in rows.values()])  # grey beside colour
+    image_grid(np.concatenate(images), ax, num_columns=images.shape[1])
+    for i, name in enumerate(rows):
+        ax.text(-0.01, 1 - (i + 0.5) / len(rows), name, ha="right", va="center", transform=ax.transAxes)
+    for i, name in enumerate(columns):
+        ax.text((i + 0.5) / len(columns), 1.02, name, ha="center", va="bottom", transform=ax.transAxes)
+    return ax
+
+
 def panel(images: np.ndarray, ax: Axes, low: float = -2.0, high: float = 2.0) -> Axes:
     """Shows the images of `latent_grid` (num * num, h, w, c) with the values of z1 and z2 along the edges."""
     num = round(len(images) ** 0.5)
@@ -71,8 +82,7 @@ def density(log_density: np.ndarray, ax: Axes, extent: tuple[float, float, float
 
     log_density: (rows, columns), rows from the lowest z2 to the highest; extent: (z1 low, z1 high, z2 low, z2 high).
     """
-    log_density = np.asarray(log_density)
-    values = np.exp(log_density - log_density.max())
+    values = np.exp(np.asarray(log_density) - np.max(log_density))
     ax.imshow(values, origin="lower", extent=extent, cmap="Blues", aspect="auto", interpolation="bilinear")
     ax.set(xlabel="$z_1$", ylabel="$z_2$")
     ax.grid(False)

@@ -28,6 +28,26 @@ def test_tiles_stand_in_reading_order():
     np.testing.assert_allclose(tiled[3, ::3, 0], [0.75, 1, 1])  # the empty place is white
 
 
+def test_rows_have_their_names_beside_them_and_columns_above(ax):
+    grey, colour = np.full((4, 8, 8, 1), -1.0), np.zeros((4, 8, 8, 3)) + np.array([1.0, -1.0, -1.0])
+    plots.image_rows({"grey": grey, "red": colour}, ax, columns=("left", "right"))
+    shown = ax.images[0].get_array()
+    np.testing.assert_allclose(shown[4, ::10], 0)  # the first row is black, and the second is red
+    np.testing.assert_allclose(shown[14, ::10], np.tile([1.0, 0.0, 0.0], (4, 1)))
+    ax.figure.canvas.draw()
+    places = {text.get_text(): ax.transData.inverted().transform(text.get_window_extent()) for text in ax.texts}
+    assert list(places) == ["grey", "red", "left", "right"]
+    for name, middle in (("grey", 3.5), ("red", 13.5)):
+        assert places[name][1, 0] < 0 and places[name][:, 1].mean() == pytest.approx(middle, abs=1)
+    for name, middle in (("left", 8.5), ("right", 28.5)):  # of two images and the gap between them
+        assert places[name][:, 1].max() < 0 and places[name][:, 0].mean() == pytest.approx(middle, abs=1)
+
+
+def test_rows_of_different_lengths_are_refused(ax):
+    with pytest.raises(ValueError, match="same shape"):
+        plots.image_rows({"two": np.zeros((2, 8, 8, 1)), "three": np.zeros((3, 8, 8, 1))}, ax)
+
+
 def test_panel_puts_high_z2_on_top(ax):
     """The generator here paints z1 in red and z2 in green, so each tile says where it thinks it is."""
     z = np.asarray(abp.generators.grid_points(-2, 2, 8))
