@@ -16,7 +16,7 @@ Beside it:
 
 - images: what is observed. data, datasets, masks, observation
 - training: long runs. loop, session, settings, devices, checkpoints, stability, compilation_cache, compiler
-- evaluation: how good. quadrature, evidence, diagnostics, metrics, paths, baselines
+- evaluation: how good. quadrature, evidence, diagnostics, metrics, paths, baselines, records
 - widgets: what is on the screen. explorer, laboratory, monitor; imported when first used
 """
 
@@ -33,8 +33,9 @@ from abp_jax import (
     model,
     samplers,
 )
-from abp_jax.evaluation import baselines, diagnostics, evidence, metrics, paths, quadrature
+from abp_jax.evaluation import baselines, diagnostics, evidence, metrics, paths, quadrature, records
 from abp_jax.evaluation.metrics import reconstruction_error
+from abp_jax.evaluation.records import load_experiment
 from abp_jax.fitting import ChainDiverged, FitResult, fit
 from abp_jax.generators import ConvGenerator, LinearGenerator, MLPGenerator, latent_grid, reconstruct
 from abp_jax.images import data, datasets, masks, observation

@@ -1,4 +1,4 @@
-"""How every generator of the experiments is learned, and how z is inferred for images that it did not see."""
+"""How every generator of the experiments is learned, and how z is inferred for images that it did not learn."""
 
 import jax
 import numpy as np
@@ -71,7 +71,7 @@ def learn(
     return result
 
 
-def descend(generator: nnx.Module, images: np.ndarray, *, num_steps: int = 100, seed: int = 1, **seen) -> jax.Array:
+def descend(generator: nnx.Module, images: np.ndarray, *, num_steps: int = 100, seed: int = 1) -> jax.Array:
     """Infers z from 0 while sigma falls, `num_steps` at each of its values. Returns (n, d)."""
     return abp.infer(
         generator,
@@ -81,12 +81,11 @@ def descend(generator: nnx.Module, images: np.ndarray, *, num_steps: int = 100, 
         sampler=SAMPLER,
         num_steps=num_steps,
         num_starts=1,
-        **seen,
     )
 
 
 def error(generator: nnx.Module, z: jax.Array, images: np.ndarray, mask: np.ndarray | None = None) -> list[float]:
-    """Returns the mean squared error of each image, over the numbers where the mask is True."""
+    """Returns the mean squared error of each image, over the pixels where the mask is True."""
     return np.asarray(abp.reconstruction_error(generator, z, images, mask), float).tolist()
 
 

@@ -1,22 +1,23 @@
-"""Notebook 10: what whitening does to samples. The same clothes, learned with it and without."""
+"""Notebook 10: what whitening does to samples. The same images of Fashion-MNIST, learned with it and without."""
 
 from functools import partial
 
 import numpy as np
 
 import abp_jax as abp
+from abp_jax.evaluation.records import GENERATORS, whitening_splits
 from experiments import recipe
 from experiments.records import FOLDER, Records
 
-NUM_TRAIN = 1000
 SETTINGS = dict(latent_dim=64, width=16, num_iterations=600, num_steps=recipe.NUM_STEPS, last_sigma=0.15)
 
 
 def run(whitening: bool) -> dict:
     """Learns, and saves the generator. Returns the losses, and how z is spread: the eigenvalues of its covariance."""
     name = "with" if whitening else "without"
-    result = recipe.learn(f"{name} whitening", abp.load_clothes(NUM_TRAIN), whitening=whitening, **SETTINGS)
-    abp.save_generator(FOLDER / f"{name}_whitening.safetensors", result.generator, result.z, np.float16)
+    images = whitening_splits(name)["learned"].images
+    result = recipe.learn(f"{name} whitening", images, whitening=whitening, **SETTINGS)
+    abp.save_generator(FOLDER / GENERATORS["whitening"][name], result.generator, result.z, np.float16)
     spread = np.linalg.eigvalsh(np.cov(np.asarray(result.z, np.float64).T, bias=True))[::-1]
     return {"losses": np.round(result.losses, 5).tolist(), "eigenvalues": np.round(spread, 4).tolist()}
 

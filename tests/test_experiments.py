@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flax import nnx
 
 import abp_jax as abp
+from abp_jax.evaluation import records
 from experiments import against_pca, incomplete, recipe, regimes, whitening
 from experiments.__main__ import EXPERIMENTS, forget
-from experiments.records import FOLDER, Records
+from experiments.records import Records
 
 ROOT = Path(__file__).parent.parent
 
@@ -42,37 +42,37 @@ def shipped(experiment):
 
 
 def test_shipped_records_are_of_the_present_settings():
-    for name, (num, settings) in regimes.REGIMES.items():
-        assert shipped("regimes")[name]["settings"] == settings | {"images": num}
+    for name, settings in regimes.REGIMES.items():
+        assert shipped("regimes")[name]["settings"] == settings | {"images": records.NUM_IMAGES[name]}
     for name in ("with", "without"):
         assert shipped("whitening")[name]["settings"] == whitening.SETTINGS
-    expected = dict.fromkeys(incomplete.MASKS, incomplete.SETTINGS | incomplete.CHOICES)
+    expected = dict.fromkeys(records.MASKS, incomplete.SETTINGS | incomplete.CHOICES)
     expected |= {"projections": incomplete.SETTINGS | {"last_sigma": incomplete.PROJECTIONS_SIGMA}}
     found = {name: run["settings"] for name, run in shipped("incomplete").items()}
     assert found == json.loads(json.dumps(expected))
-    runs = {f"against_pca d={d} seed={seed}": d for d in against_pca.LATENT_DIMS for seed in against_pca.SEEDS}
-    assert shipped("against_pca").keys() == runs.keys()
-    for name, d in runs.items():
+    assert list(shipped("against_pca")) == list(records.AGAINST_PCA.values())
+    for (d, _), name in records.AGAINST_PCA.items():
         expected = against_pca.SETTINGS | {"last_sigma": against_pca.LAST_SIGMA[d]}
         assert shipped("against_pca")[name]["settings"] == expected
 
 
 def test_what_the_notebooks_conclude_is_what_was_measured():
-    for d in against_pca.LATENT_DIMS:
-        runs = [shipped("against_pca")[f"against_pca d={d} seed={seed}"]["result"] for seed in against_pca.SEEDS]
+    for d in records.LATENT_DIMS:
+        runs = [abp.load_experiment("against_pca").results[d, seed] for seed in records.SEEDS]
         ratios = np.array([run["test"] / run["pca test"] for run in runs])
         assert ratios.max() < 1
         assert d > 20 or ratios.mean() <= 0.8
-    for name in incomplete.MASKS:
-        result = shipped("incomplete")[name]["result"]
+    experiment = abp.load_experiment("incomplete")
+    for name in experiment.masks:
+        result = experiment.results[name]
         for split in ("train", "test"):
             ours = np.array(result["generator"][split])
             for other in ("pca", "nearest neighbour", "mean image"):
                 gain = ours - result[other][split]
-                assert len(gain) == {"train": incomplete.NUM_MEASURED, "test": incomplete.NUM_TEST}[split]
+                assert len(gain) == len(experiment.splits(name)[split].images)
                 assert gain.mean() < 0
                 assert split == "test" or gain.mean() < -2 * gain.std(ddof=1) / len(gain) ** 0.5
-    last = {name: run["result"]["curve"][-1] for name, run in shipped("regimes").items()}
+    last = {name: result["curve"][-1] for name, result in abp.load_experiment("regimes").results.items()}
     mean = {name: [point[kind]["mean"] for kind in ("train", "test", "negative")] for name, point in last.items()}
     assert mean["overfitting"][1] > 3 * mean["overfitting"][0]
     assert mean["good"][1] < 1.15 * mean["good"][0] and mean["good"][2] > 3 * mean["good"][1]
@@ -80,12 +80,11 @@ def test_what_the_notebooks_conclude_is_what_was_measured():
 
 
 def test_the_shipped_generator_has_the_error_that_its_record_says():
-    settings = shipped("regimes")["good"]["settings"]
-    blank = abp.ConvGenerator(settings["latent_dim"], 32, settings["width"], 1, rngs=nnx.Rngs(0))
-    generator, _ = abp.load_generator(FOLDER / "good_generator.safetensors", blank)
-    images = regimes.measured(settings["images"])["test"][:50]
+    experiment = abp.load_experiment("regimes")
+    generator, _ = experiment.generator("good")
+    images = regimes.measured("good")["test"][:50]
     errors = recipe.error(generator, recipe.descend(generator, images, num_steps=50), images)
-    recorded = shipped("regimes")["good"]["result"]["curve"][-1]["test"]
+    recorded = experiment.results["good"]["curve"][-1]["test"]
     mean, standard_error = recipe.mean_and_error(errors)
     assert abs(mean - recorded["mean"]) < 4 * np.hypot(standard_error, recorded["standard error"])
 
@@ -98,7 +97,9 @@ def test_sigma_falls_and_then_stays():
 
 
 def test_held_out_clothes_are_not_learned():
-    learned, kinds = regimes.clothes(20_000), regimes.measured(100)
+    learned = records.regimes_splits("underfitting")["learned"].images
+    assert len(learned) == 20_000
+    kinds = regimes.measured("overfitting")
     flat = {image.tobytes() for image in np.int8(np.rint(learned * 127))}
     mirrored = np.concatenate([kinds["test"], kinds["test"][:, :, ::-1]])
     assert not any(image.tobytes() in flat for image in np.int8(np.rint(mirrored * 127)))
@@ -107,7 +108,7 @@ def test_held_out_clothes_are_not_learned():
 
 
 def test_what_is_chosen_is_chosen_on_validation_images():
-    splits, hidden = incomplete.data("a third"), 3.0
+    splits, observed = records.incomplete_splits("a third"), 3.0
     sizes = {name: len(split.images) for name, split in splits.items()}
     assert sizes == {"learned": 1000, "train": 200, "validation": 200, "test": 500}
     flat = {name: {image.tobytes() for image in split.images} for name, split in splits.items()}
@@ -115,9 +116,9 @@ def test_what_is_chosen_is_chosen_on_validation_images():
     assert not (flat["learned"] & flat["validation"] or flat["learned"] & flat["test"])
     assert not flat["validation"] & flat["test"]
 
-    def off_by(errors):  # the image itself where it is seen matters not
+    def off_by(errors):  # what is observed does not count
         return lambda split: np.where(
-            split.seen[..., None], hidden, split.images + errors[next(k for k, s in splits.items() if s is split)]
+            split.observed[..., None], observed, split.images + errors[next(k for k, s in splits.items() if s is split)]
         )
 
     better_in_the_test = off_by({"train": 0.1, "validation": 0.2, "test": 0.0})
@@ -130,8 +131,7 @@ def test_what_is_chosen_is_chosen_on_validation_images():
 
 
 def test_least_squares_has_the_projections_and_is_the_nearest_to_black():
-    A, images = incomplete.projections().astype(float), incomplete.data()["test"].images[:5].reshape(5, -1)
-    np.testing.assert_allclose(A @ A.T, np.eye(incomplete.NUM_MEASUREMENTS), atol=1e-6)
+    A, images = records.projections().astype(float), abp.load_fashion_mnist(5).reshape(5, -1)
     found = incomplete.nearest_to_black(images @ A.T, A)
     np.testing.assert_allclose(found @ A.T, images @ A.T, atol=1e-5)
     along = np.random.default_rng(0).normal(size=1024)
@@ -162,11 +162,11 @@ import sys
 from pathlib import Path
 from experiments import recipe
 from experiments.records import Records
-from abp_jax import load_clothes
+from abp_jax import load_fashion_mnist
 
 recipe.CHECKPOINTS = Path({str(tmp_path / "checkpoints")!r})
 settings = dict(latent_dim=4, width=1, num_iterations=int(sys.argv[1]), num_steps=5, last_sigma=0.3)
-learned = lambda: recipe.learn("trial", load_clothes(100), **settings)
+learned = lambda: recipe.learn("trial", load_fashion_mnist(100), **settings)
 Records("trial", Path({str(tmp_path)!r})).once("run", settings, lambda: {{"error": float(learned().losses[-1])}})
 """
     command = [sys.executable, "-c", program, "1000000"]
