@@ -127,7 +127,7 @@ def regimes_splits(run: str) -> Splits:
 def against_pca_splits(run: tuple[int, int]) -> Splits:
     """1,000 images to learn, 300 for choices and 300 to measure, drawn from the 10,000 by the seed of the run.
 
-    Han, Lu, Zhu and Wu (AAAI 2017) learn from as many faces, and measure as many.
+    Han, Lu, Zhu and Wu (AAAI 2017) learn from as many and measure as many.
     The choices were made with those of seed 0: none of them has seen what that split measures.
     """
     order = np.random.default_rng(run[1]).permutation(10_000)
