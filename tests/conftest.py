@@ -16,7 +16,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 import abp_jax as abp
-from benchmarks.browser import browser_path
+from tests.widgets.browser import browser_path
 
 matplotlib.use("Agg")
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import abp_jax as abp
-from benchmarks.browser import browser_page, jupyterlab, run_all_cells
+from tests.widgets.browser import browser_page, jupyterlab, run_all_cells
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOK = ROOT / "notebooks" / "00_start_here.ipynb"

@@ -14,7 +14,7 @@ from PIL import Image
 import abp_jax as abp
 from abp_jax import laboratory, laboratory_picture, laboratory_words, langevin, model, samplers
 from abp_jax.laboratory import CHAINS, NUM_STEPS, StepSizeLaboratory
-from benchmarks.measure_laboratory import choose_chain, laboratory_page
+from tests.widgets.browser import choose_chain, laboratory_page
 
 SIGMA = 0.3
 W = jnp.array([[1.4, 0.8, -0.3], [0.8, 0.5, 0.4]])  # as the kernel of a linear layer: z @ W
