@@ -23,7 +23,7 @@ test: install  ## run the tests, two files at a time (ARGS="-k langevin" picks s
 notebooks: install  ## execute every notebook in place (NOTEBOOKS=notebooks/05*.ipynb picks some)
 	$(PY) scripts/run_notebooks.py $(NOTEBOOKS)
 
-bench: install  ## measure and write benchmarks/RESULTS.md (GPU=1 on a GPU; ARGS="--only iteration" some sections)
+bench: install  ## measure and write benchmarks/RESULTS.md (GPU=1 on a GPU; ARGS="--only layer" a section; --quick tries)
 	$(PY) -m benchmarks $(if $(GPU),--gpu) $(ARGS)
 
 experiments: install  ## run what is not on file of the experiments; a killed run goes on (ARGS="--again --only incomplete")
