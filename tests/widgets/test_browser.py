@@ -14,7 +14,7 @@ import pytest
 import abp_jax as abp
 from benchmarks.browser import browser_page, jupyterlab, run_all_cells
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "notebooks" / "00_start_here.ipynb"
 FACES = ROOT / "data" / "lion_tiger"
 READ = """() => {

@@ -16,7 +16,7 @@ from experiments import against_pca, incomplete, recipe, regimes, whitening
 from experiments.__main__ import EXPERIMENTS, forget
 from experiments.records import FOLDER, Records
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_finished_run_is_not_run_again_unless_its_settings_changed(tmp_path):

@@ -21,7 +21,7 @@ from PIL import Image
 import abp_jax as abp
 from abp_jax.training import loop
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 import run_notebooks
 
 
