@@ -7,6 +7,7 @@ One sigma serves all D numbers of y, as in the generator network; this is probab
 Products of matrices are taken in full float32 on every device: the defaults of GPUs and TPUs would cost digits here.
 """
 
+from collections.abc import Callable
 from functools import wraps
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 from jax.scipy.linalg import cho_solve
 
 
-def _full_precision(function):
+def _full_precision(function: Callable):
     @wraps(function)
     def in_full_precision(*args, **kwargs):
         with jax.default_matmul_precision("highest"):
@@ -25,13 +26,7 @@ def _full_precision(function):
 
 
 class FactorAnalysis(NamedTuple):
-    """The parameters.
-
-    Attributes:
-      loading: W, (D, d).
-      mean: b, (D,).
-      sigma: standard deviation of e, a scalar > 0.
-    """
+    """The parameters: loading W, (D, d); mean b, (D,); sigma, the standard deviation of e, a scalar > 0."""
 
     loading: jax.Array
     mean: jax.Array
@@ -39,12 +34,7 @@ class FactorAnalysis(NamedTuple):
 
 
 class Posterior(NamedTuple):
-    """p(z_i | y_i) = N(mean_i, covariance). The covariance is the same for every y.
-
-    Attributes:
-      mean: (n, d).
-      covariance: (d, d).
-    """
+    """p(z_i | y_i) = N(mean_i, covariance): mean (n, d), covariance (d, d), which is the same for every y."""
 
     mean: jax.Array
     covariance: jax.Array
@@ -54,11 +44,7 @@ class Posterior(NamedTuple):
 def posterior(model: FactorAnalysis, y: jax.Array) -> Posterior:
     """Returns p(z_i | y_i), by completing the square in log p(z) + log p(y | z).
 
-    The covariance is G^-1 with G = W'W / sigma^2 + I, the mean is G^-1 W'(y - b) / sigma^2.
-
-    Args:
-      model: the parameters.
-      y: (n, D).
+    The covariance is G^-1 with G = W'W / sigma^2 + I, the mean is G^-1 W'(y - b) / sigma^2. y: (n, D).
 
     Raises:
       ValueError: the shapes of the parameters and of y don't fit together; so for every function below.
@@ -96,12 +82,7 @@ def em_step(model: FactorAnalysis, y: jax.Array, learn_sigma: bool = True) -> Fa
 
     E: the posterior's first two moments. M: W <- S_yz S_zz^-1, the regression of y on z, and sigma^2 from what is
     left over. b is the mean of y, at which the likelihood is highest whatever W is. Start from a random W: a column
-    of zeros stays zero, and equal columns stay equal.
-
-    Args:
-      model: the current parameters.
-      y: (n, D).
-      learn_sigma: False keeps sigma as it is.
+    of zeros stays zero, and equal columns stay equal. y: (n, D); learn_sigma: False keeps sigma as it is.
     """
     return _m_step(model, y, learn_sigma)[0]
 
@@ -110,16 +91,15 @@ def em_step(model: FactorAnalysis, y: jax.Array, learn_sigma: bool = True) -> Fa
 def px_em_step(model: FactorAnalysis, y: jax.Array, learn_sigma: bool = True) -> FactorAnalysis:
     """One iteration of parameter-expanded EM (Liu, Rubin and Wu, Biometrika 1998): EM, then the prior is fitted too.
 
-    The expanded model lets z have any covariance S_zz. The M step finds it, and z = L z~ with LL' = S_zz takes the
-    model back to z~ ~ N(0, I) with loading W L. The images W z do not change at all; the prior fits better, so the
-    likelihood climbs faster. Arguments as in `em_step`.
+    The expanded model lets z have any covariance S_zz. The M step finds it, and z = L z~ with LL' = S_zz takes it back
+    to z~ ~ N(0, I) with loading W L. The images W z do not change; the prior fits better. Arguments as in `em_step`.
     """
     em, S_zz = _m_step(model, y, learn_sigma)
     return em._replace(loading=em.loading @ jnp.linalg.cholesky(S_zz))
 
 
 @_full_precision
-def _m_step(model, y, learn_sigma):
+def _m_step(model: FactorAnalysis, y: jax.Array, learn_sigma: bool):
     """The E and the M step: the new model, and S_zz, the mean of E[z z' | y_i] over the examples."""
     _, _, sigma, y = _checked(model, y)
     n, b = len(y), y.mean(axis=0)
@@ -141,13 +121,8 @@ def maximum_likelihood(y: jax.Array, latent_dim: int, sigma: float | None = None
     columns of U their directions. This is one W of many: W Q is as likely for every rotation Q. Here the columns are
     orthogonal, in order of decreasing length, and in each the entry of the largest size is positive.
 
-    Args:
-      y: (n, D).
-      latent_dim: d, less than D.
-      sigma: fixed noise level, or None to estimate it too: sigma^2 is then the mean of the D - d other variances.
-
-    Raises:
-      ValueError: y isn't (n, D), or latent_dim doesn't lie between 1 and what y can tell apart.
+    sigma: fixed noise level, or None to estimate it too: sigma^2 is then the mean of the D - d other variances. Raises
+    ValueError where y isn't (n, D), or latent_dim d doesn't lie between 1 and what y can tell apart.
     """
     if jnp.ndim(y) != 2:
         raise ValueError(f"y must have shape (n, D), got {jnp.shape(y)}. Flatten images: y.reshape(len(y), -1).")
@@ -171,7 +146,7 @@ def maximum_likelihood(y: jax.Array, latent_dim: int, sigma: float | None = None
     return FactorAnalysis(U * jnp.sign(largest) * scale[None, :], b, jnp.asarray(sigma, y.dtype))
 
 
-def _checked(model, y):
+def _checked(model: FactorAnalysis, y: jax.Array):
     """The parameters and y as arrays, once their shapes fit together."""
     W, b, sigma, y = *map(jnp.asarray, model), jnp.asarray(y)
     if W.ndim == 2 and (y.shape[1:], b.shape, sigma.shape) == ((W.shape[0],), (W.shape[0],), ()):

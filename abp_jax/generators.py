@@ -4,26 +4,24 @@ Every generator begins with a linear layer called `first`. Whitening (see `learn
 z into it. None of them keeps batch statistics: those would couple the examples inside a chain.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, wraps
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from abp_jax.transposed_convolution import transposed_convolution
+from abp_jax.layers import TransposedConv
 
 BATCH = 256  # examples at a time where there may be thousands, to bound the memory
 
 
 class LinearGenerator(nnx.Module):
-    """The loading of factor analysis, f(z) = W z + b.
+    """The loading of factor analysis, f(z) = W z + b, from z (d,) to y (D,): d is latent_dim, D is data_dim.
 
-    Args:
-      latent_dim: d, the length of z.
-      data_dim: D, the length of y.
-      rngs: `nnx.Rngs(seed)` for the initial W; b starts at 0.
+    rngs: `nnx.Rngs(seed)` for the initial W; b starts at 0.
     """
 
     def __init__(self, latent_dim: int, data_dim: int, *, rngs: nnx.Rngs):
@@ -36,13 +34,9 @@ class LinearGenerator(nnx.Module):
 
 
 class MLPGenerator(nnx.Module):
-    """A fully connected generator with tanh hidden layers and a linear output.
+    """A fully connected generator with tanh hidden layers and a linear output, from z (d,) to y (D,).
 
-    Args:
-      latent_dim: d, the length of z.
-      data_dim: D, the length of y.
-      widths: the sizes of the hidden layers, at least one.
-      rngs: `nnx.Rngs(seed)` for the initial weights.
+    widths: the sizes of the hidden layers, at least one; the rest as in `LinearGenerator`.
     """
 
     def __init__(self, latent_dim: int, data_dim: int, widths: Sequence[int] = (64, 64), *, rngs: nnx.Rngs):
@@ -62,42 +56,10 @@ class MLPGenerator(nnx.Module):
         return y
 
 
-class TransposedConv(nnx.Module):
-    """A transposed convolution with bias; `flax.nnx.ConvTranspose` with padding "SAME", exact and fast on a CPU too.
-
-    Its kernel is (in, k, k, out), where flax has (k, k, in, out): see `transposed_convolution`. It starts as a smooth
-    interpolation (binomial weights over the pixels) with a random mixture of channels, of variance 1 / (2 in_features).
-    Independent weights for every pixel of the kernel would start, and end, as speckle.
-    """
-
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        kernel_size: int = 5,
-        stride: int = 2,
-        *,
-        dtype: jnp.dtype = jnp.float32,
-        rngs: nnx.Rngs,
-    ):
-        mixture = math.sqrt(0.5 / in_features) * jax.random.normal(rngs.params(), (in_features, out_features))
-        binomial = (
-            jnp.array([math.comb(kernel_size - 1, i) for i in range(kernel_size)]) * stride / 2 ** (kernel_size - 1)
-        )
-        self.stride, self.dtype = stride, dtype
-        self.kernel = nnx.Param(jnp.einsum("h,w,io->ihwo", binomial, binomial, mixture))
-        self.bias = nnx.Param(jnp.zeros(out_features))
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps (height, width, in_features) to (stride * height, stride * width, out_features)."""
-        x, kernel, bias = (a.astype(self.dtype) for a in (x, self.kernel[...], self.bias[...]))
-        return transposed_convolution(x, kernel, self.stride) + bias[None, None, :]
-
-
 class ConvGenerator(nnx.Module):
     """A ConvNet from z to an image in [-1, 1]: linear to 4x4, then 5x5 stride-2 transposed convolutions, then tanh.
 
-    The exercise's network (seed equation 1) is `width=64`: 4x4x512 - 256 - 128 - 64 - 3. The default is half as wide.
+    The network of the exercise sheet is `width=64`: 4x4x512 - 256 - 128 - 64 - 3. The default is half as wide.
 
     Args:
       latent_dim: d, the length of z.
@@ -139,20 +101,13 @@ class ConvGenerator(nnx.Module):
 
 
 def functional(generator: nnx.Module) -> tuple[Callable, dict]:
-    """Splits a generator into a pure function and its parameters.
+    """Returns a generator as a pure function `generate`, (params, z) -> y for one z (d,), and its parameters W.
 
-    Returns:
-      generate: function (params, z) -> y, for one z of shape (d,).
-      params: nested dict of arrays, W in the formulas. Calling `generate` never changes the generator.
+    These are a nested dict of arrays. Calling `generate` never changes the generator.
     """
     graphdef, state = nnx.split(generator)
-    params = nnx.to_pure_dict(state)
-    treedef = jax.tree.structure(state)
-
-    def generate(params, z):
-        return nnx.merge(graphdef, jax.tree.unflatten(treedef, jax.tree.leaves(params)))(z)
-
-    return generate, params
+    merge = lambda params: nnx.merge(graphdef, jax.tree.unflatten(jax.tree.structure(state), jax.tree.leaves(params)))
+    return (lambda params, z: merge(params)(z)), nnx.to_pure_dict(state)
 
 
 def with_params(generator: nnx.Module, params: dict) -> nnx.Module:
@@ -161,21 +116,38 @@ def with_params(generator: nnx.Module, params: dict) -> nnx.Module:
     return nnx.merge(graphdef, jax.tree.unflatten(jax.tree.structure(state), jax.tree.leaves(params)))
 
 
+def compiled(function: Callable, static: Sequence[str] = ()) -> Callable:
+    """Returns function(f, ...), compiled: one program for each architecture of the generator f, whatever its W.
+
+    static: names of arguments that are no arrays; each value of theirs is a program of its own.
+    """
+    names = inspect.signature(function)
+
+    @partial(jax.jit, static_argnums=(0, 1))
+    def program(graphdef, static, state, arrays):
+        return function(nnx.merge(graphdef, state), **arrays, **dict(static))
+
+    @wraps(function)
+    def call(generator, *args, **kwargs):
+        arguments = names.bind(generator, *args, **kwargs).arguments
+        graphdef, state = nnx.split(arguments.pop(next(iter(names.parameters))))
+        fixed = tuple((name, arguments.pop(name)) for name in static if name in arguments)
+        return program(graphdef, fixed, state, dict(arguments))
+
+    call.program = program
+    return call
+
+
 def reconstruct(generator: nnx.Module, z: jax.Array) -> jax.Array:
     """Returns f(z_i; W) for z of shape (n, d): images (n, height, width, channels), or (n, D) for vectors."""
-    return _generate_batch(*nnx.split(generator), z)
+    return _generate_batch(generator, z)
 
 
 def latent_grid(generator: nnx.Module, low: float = -2.0, high: float = 2.0, num: int = 8) -> jax.Array:
     """Generates the panel: f at num x num evenly spaced points of the plane of z1 and z2, other coordinates 0.
 
-    Row by row as one reads: z1 runs from low to high along a row, z2 from high (top row) to low, as on a plot.
-
-    Returns:
-      (num * num, height, width, channels).
-
-    Raises:
-      ValueError: the generator has fewer than two latent dimensions.
+    Row by row as one reads: z1 runs from low to high along a row, z2 from high (top row) to low, as on a plot. Returns
+    (num * num, height, width, channels). Raises ValueError for fewer than two latent dimensions.
     """
     return reconstruct(generator, grid_points(low, high, num, generator.latent_dim))
 
@@ -189,6 +161,6 @@ def grid_points(low: float, high: float, num: int, latent_dim: int = 2) -> jax.A
     return jnp.pad(jnp.stack([z1.ravel(), z2.ravel()], axis=1), ((0, 0), (0, latent_dim - 2)))
 
 
-@partial(jax.jit, static_argnums=0)
-def _generate_batch(graphdef, state, z):
-    return jax.lax.map(nnx.merge(graphdef, state), z, batch_size=BATCH)
+@compiled
+def _generate_batch(f: Callable, z: jax.Array):
+    return jax.lax.map(f, z, batch_size=BATCH)

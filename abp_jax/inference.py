@@ -1,16 +1,103 @@
-"""Inference for images that were not trained on."""
+"""Inference, z given y and W: the chains of a training iteration, and `infer` for images that were not trained on."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from abp_jax import data, learning, model
-from abp_jax.checks import check_chain, check_positive, observe
-from abp_jax.generators import BATCH
+from abp_jax import langevin, model, samplers
+from abp_jax.generators import BATCH, compiled
+from abp_jax.images import data
+from abp_jax.images.observation import observe
+
+SMALL_LATENT_DIM = 8  # up to here d forward derivatives a step are the better buy
+
+
+class Chain(NamedTuple):
+    """Settings of a chain.
+
+    sigma: standard deviation of the noise, in `fit` also a function of the iterations done that gives it; sampler: a
+    name in `samplers.KINDS`; step_size: s, or for an adapted chain the fraction of the largest stable one.
+    """
+
+    sigma: float | Callable
+    sampler: str
+    num_steps: int
+    step_size: float
+
+
+def check_chain(
+    latent_dim: int, sigma: float, sampler: str | None, num_steps: int | None, step_size: float | None
+) -> Chain:
+    """Returns the settings with defaults in the place of None. Raises ValueError for settings that can't work."""
+    sampler = sampler or ("gauss_newton" if latent_dim <= SMALL_LATENT_DIM else "adapted_langevin")
+    if (kind := samplers.KINDS.get(sampler)) is None:
+        raise ValueError(f"sampler must be one of {sorted(samplers.KINDS)}, got {sampler!r}.")
+    num_steps = kind.num_steps if num_steps is None else num_steps
+    step_size = kind.step_size if step_size is None else step_size
+    check_positive(sigma=sigma, num_steps=num_steps, step_size=step_size)
+    return Chain(float(sigma), sampler, int(num_steps), float(step_size))
+
+
+def check_positive(**values: float) -> None:
+    """Raises ValueError, with the name, for a value that is not above 0."""
+    for name, value in values.items():
+        if not value > 0:
+            raise ValueError(f"{name} must be positive, got {value}.")
+
+
+def example_keys(key: jax.Array, iteration: jax.Array | int, indices: jax.Array) -> jax.Array:
+    """One key for each example and iteration, whatever the batch that the example comes in. Returns (len(indices),)."""
+    at_iteration = jax.random.fold_in(key, iteration)
+    return jax.vmap(lambda i: jax.random.fold_in(at_iteration, i))(indices)
+
+
+def run_chains(
+    f: Callable, keys: jax.Array, z: jax.Array, images: jax.Array, masks: jax.Array | None = None, *, chain: Chain
+) -> tuple[jax.Array, jax.Array]:
+    """Runs the chain of every example from where it stands.
+
+    Args:
+      f: z -> f(z; W).
+      keys, z, images, masks: (n,), (n, d), (n, ...) and like images, True where they are observed; None for everywhere.
+      chain: its settings; sigma a number.
+
+    Returns:
+      The new z, (n, d), and each example's mean acceptance, (n,): nan for a chain without a Metropolis correction.
+    """
+    average = partial(mean_precision, f, z.shape[1], chain.sigma)
+
+    def one(key, z, y, mask):
+        density = model.given(f, y, chain.sigma, mask=mask)._replace(mean_precision=average)
+        sampler = samplers.KINDS[chain.sampler].make(density)
+        key, init_key = jax.random.split(key) if sampler.draws else (key, key)
+        step = lambda key, state: sampler.step(key, state, chain.step_size)
+        states, info = langevin.sample(key, sampler.init(init_key, z), step, chain.num_steps)
+        return sampler.position(jax.tree.map(lambda leaf: leaf[-1], states)), jnp.mean(info.acceptance)
+
+    return jax.vmap(one)(keys, z, images, masks)
+
+
+def infer_latents(
+    f: Callable, keys: jax.Array, z: jax.Array, images: jax.Array, masks: jax.Array | None = None, *, chain: Chain
+) -> jax.Array:
+    """Inference step: the new z of `run_chains`, (n, d). Arguments as there."""
+    return run_chains(f, keys, z, images, masks, chain=chain)[0]
+
+
+def mean_precision(f: Callable, latent_dim: int, sigma: float, num_draws: int = 8) -> jax.Array:
+    """The precision of the posterior, averaged over where z may be: E[J'J] / sigma^2 + I with J = df/dz, (d, d).
+
+    The mean is over draws from the prior, always the same: it depends on W alone, and a chain does not feel the batch
+    it sits in. It sets coordinates and knows no mask. Costs d forward derivatives a draw, for all examples together.
+    """
+    draws = jax.random.normal(jax.random.key(0), (num_draws, latent_dim))
+    one = partial(langevin.precision, lambda z: f(z).ravel())
+    return jnp.mean(jax.lax.map(one, draws), axis=0) / sigma**2 + jnp.eye(latent_dim)
 
 
 def infer(
@@ -31,8 +118,7 @@ def infer(
 
     A posterior can have several modes. So every image gets `num_starts` chains, the first from z = 0 and the others
     from draws of the prior, and the chain that ends at the highest log p(y, z) is kept. (For all the chains, use
-    `learning.run_chains` or `samplers.run`.) A chain with an accept step is exact once it has arrived, but from far
-    away it arrives more slowly.
+    `samplers.run`.) A chain with a Metropolis correction is exact once it has arrived, but arrives more slowly.
 
     Args:
       generator: a learned generator.
@@ -44,13 +130,10 @@ def infer(
         sits in the mode that is nearest.
       num_starts: chains for each image.
       z: (n, d), where all the chains of an image begin, for instance what `infer` gave before.
-      mask, measure: what is seen of the images, as in `fit`.
+      mask, measure: what is observed of the images, as in `fit`.
 
-    Returns:
-      z, (n, d).
-
-    Raises:
-      ValueError: arguments that don't fit together, or a step size at which all chains of an image diverge.
+    Returns z, (n, d). Raises ValueError for arguments that don't fit together, or a step size at which all chains of an
+    image diverge.
     """
     check_positive(num_starts=num_starts)
     chains = [check_chain(generator.latent_dim, s, sampler, num_steps, step_size) for s in np.atleast_1d(sigma)]
@@ -60,36 +143,33 @@ def infer(
     shape = (len(images), generator.latent_dim)
     if z is not None and jnp.shape(z) != shape:
         raise ValueError(f"z has one row for each image, {shape}; got {jnp.shape(z)}.")
-
-    graphdef, params = nnx.split(generator)
-    keys = lambda s: learning.example_keys(key, s, jnp.arange(len(images)))
+    keys = lambda s: example_keys(key, s, jnp.arange(len(images)))
     draw = jax.vmap(lambda key: jax.random.normal(key, shape[1:]))
     for stage, chain in enumerate(chains):
-        ends = partial(_ends, graphdef, measure, chain.sampler, chain.num_steps, params, images, mask)
         begins = [z] * num_starts if z is not None else [jnp.zeros(shape)]
         begins += [draw(keys(num_starts + s)) for s in range(len(begins), num_starts)]
         fresh = 2 * num_starts * stage  # noise of its own for each stage
-        reached = [ends(keys(fresh + s), begin, chain.sigma, chain.step_size) for s, begin in enumerate(begins)]
-        ends_of_chains, scores = (jnp.stack(parts) for parts in zip(*reached, strict=True))
+        chains_from = partial(_ends, generator, images, mask, measure, **chain._asdict())
+        reached = [chains_from(keys(fresh + s), begin) for s, begin in enumerate(begins)]
+        ends, scores = (jnp.stack(parts) for parts in zip(*reached, strict=True))
         scores = jnp.where(jnp.isfinite(scores), scores, -jnp.inf)
         if not bool(jnp.all(jnp.isfinite(scores.max(axis=0)))):
             raise ValueError(
                 f"every chain of an image diverged with step_size={chain.step_size:g}: pass a smaller one."
             )
-        z = ends_of_chains[jnp.argmax(scores, axis=0), jnp.arange(len(images))]
+        z = ends[jnp.argmax(scores, axis=0), jnp.arange(len(images))]
     return z
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _ends(graphdef, measure, sampler, num_steps, params, images, mask, keys, z, sigma, step_size):
+@partial(compiled, static=("sampler", "num_steps", "measure"))
+def _ends(f, images, mask, measure, keys, z, sigma, sampler, num_steps, step_size):
     """Where the chain of each image ends, and log p(y, z) there. Compiled once for each generator and shape."""
-    generator = nnx.merge(graphdef, params)
-    f = generator if measure is None else lambda z: measure(generator(z))
-    chain = dict(sigma=sigma, sampler=sampler, num_steps=num_steps, step_size=step_size)
+    chain = Chain(sigma, sampler, num_steps, step_size)
+    observed = f if measure is None else lambda z: measure(f(z))
 
     def one(example):
         key, z, y, mask = example
-        (z,) = learning.infer_latents(f, *jax.tree.map(lambda a: a[None], example), **chain)
-        return z, model.log_joint(f, z, y, sigma, mask=mask)
+        (z,) = infer_latents(observed, *jax.tree.map(lambda a: a[None], example), chain=chain)
+        return z, model.log_joint(observed, z, y, sigma, mask=mask)
 
     return jax.lax.map(one, (keys, z, data.decode(images), mask), batch_size=BATCH)

@@ -1,10 +1,12 @@
 """Langevin dynamics on one latent vector. Nothing here knows a network: a log density, or a residual, is all it takes.
 
-z' = z + s^2/2 grad log p(z) + s u,   u ~ N(0, I)                                              (seed equation 7)
+    z' = z + s^2/2 grad log p(z) + s u,   u ~ N(0, I)                      (equation 7 of the exercise sheet)
+
+Without a Metropolis correction this is the unadjusted Langevin algorithm (ULA): its law is that of p as s -> 0 alone.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +14,9 @@ from jax.scipy.linalg import cho_solve, solve_triangular
 
 
 class LangevinInfo(NamedTuple):
-    """What a reader wants to know of one step, as seen from where the step began.
+    """Of where a step began: log p(z) up to a constant, |grad log p(z)|, and the largest eigenvalue of the precision.
 
-    Attributes:
-      log_density: log p(z), up to the constant that the density leaves out; scalar.
-      gradient_norm: |grad log p(z)|; scalar.
-      curvature: largest eigenvalue of the precision, where the step knows it (Gauss-Newton), else nan; scalar.
+    All scalars; the last is nan where the step does not know it (Gauss-Newton does).
     """
 
     log_density: jax.Array
@@ -50,42 +49,44 @@ def gauss_newton_step(key: jax.Array, z: jax.Array, residual: Callable, step_siz
     own posterior width, so s has no unit: 0.5 works at every image size and sigma, and s < 2 is stable wherever f is
     nearly linear. Costs d forward derivatives and no reverse pass.
 
-    The drift leaves out the derivative of G. Where f is linear, G is constant and nothing is missing. Elsewhere the
-    chain favours places of large G, however small s is (in one dimension it samples p(z) G(z) in the limit). Within one
-    narrow mode that is next to nothing; the weights of several modes it gets wrong.
+    The drift leaves out the derivative of G. Where f is linear, G is constant and nothing is missing. Where G varies,
+    the chain is biased even as s -> 0 (in one dimension its limit is proportional to p(z) G(z)): negligible within one
+    narrow mode, but the relative weights of several modes come out wrong.
 
-    Args:
-      key: a key for u.
-      z: (d,).
-      residual: z -> r(z), a vector (see `model.residual`).
-      step_size: s, between 0 and 2.
-
-    Returns:
-      z' of shape (d,), and a LangevinInfo.
+    residual: z -> r(z), a vector (see `model.residual`); step_size: s, between 0 and 2; the rest as in `langevin_step`.
     """
-    r, jacobian_transposed = linearize(residual, z)
-    gradient = -jacobian_transposed @ r
-    precision = jacobian_transposed @ jacobian_transposed.T
-    cholesky = jnp.linalg.cholesky(precision)
+    log_density, gradient, precision = gauss_newton(residual, z)
+    z = propose(key, z, gradient, jnp.linalg.cholesky(precision), step_size)
+    return z, LangevinInfo(log_density, jnp.linalg.norm(gradient), jnp.linalg.eigvalsh(precision)[-1])
+
+
+def propose(key: jax.Array, z: jax.Array, gradient: jax.Array, cholesky: jax.Array, step_size: float) -> jax.Array:
+    """Draws z' = z + s^2/2 P^-1 g + s P^-1/2 u, with LL' = P. z, gradient g: (d,); cholesky L: (d, d). Returns (d,)."""
     u = jax.random.normal(key, z.shape, z.dtype)
-    drift = cho_solve((cholesky, True), gradient)
-    noise = solve_triangular(cholesky, u, lower=True, trans="T")  # covariance G^-1
-    z = z + step_size**2 / 2 * drift + step_size * noise
-    info = LangevinInfo(-0.5 * r @ r, jnp.linalg.norm(gradient), jnp.linalg.eigvalsh(precision)[-1])
-    return z, info
+    return drifted(z, gradient, cholesky, step_size) + step_size * unwhiten(cholesky, u)
 
 
-def sample(key: jax.Array, z: jax.Array, step: Callable, num_steps: int):
-    """Runs a chain of `num_steps` steps from z.
+def drifted(z: jax.Array, gradient: jax.Array, cholesky: jax.Array, step_size: float) -> jax.Array:
+    """Returns z + s^2/2 P^-1 g, the mean of `propose`. Arguments and result as there."""
+    return z + step_size**2 / 2 * cho_solve((cholesky, True), gradient)
+
+
+def unwhiten(cholesky: jax.Array, u: jax.Array) -> jax.Array:
+    """Returns L'^-1 u (d,): of covariance P^-1, with LL' = P, if u has the covariance I. cholesky: L, (d, d)."""
+    return solve_triangular(cholesky, u, lower=True, trans="T")
+
+
+def sample(key: jax.Array, z: jax.Array | Any, step: Callable, num_steps: int) -> tuple[jax.Array | Any, Any]:
+    """Runs a chain of `num_steps` steps from where it stands.
 
     Args:
       key: a key for the whole chain.
-      z: (d,), where the chain stands (warm start).
+      z: (d,), or the state of a `samplers.Sampler`.
       step: (key, z) -> (z, info), for instance `lambda key, z: langevin_step(key, z, log_density, 0.1)`.
       num_steps: how many.
 
     Returns:
-      The trajectory (num_steps, d), whose last row is where the chain ends, and the infos, stacked.
+      The trajectory (num_steps, d), whose last row is where the chain ends, or the states and the infos, stacked.
     """
 
     def one(z, key):
@@ -98,12 +99,21 @@ def sample(key: jax.Array, z: jax.Array, step: Callable, num_steps: int):
 
 def precision(residual: Callable, z: jax.Array) -> jax.Array:
     """Returns the Gauss-Newton precision G = J'J of the density -|r(z)|^2 / 2 at z: (d, d)."""
-    _, jacobian_transposed = linearize(residual, z)
-    return jacobian_transposed @ jacobian_transposed.T
+    return gauss_newton(residual, z)[2]
+
+
+def gauss_newton(residual: Callable, z: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns what one linearisation of r at z (d,) knows of the density -|r(z)|^2 / 2.
+
+    Returns:
+      Its log -|r|^2 / 2, a scalar; its gradient -J'r, (d,); its precision to first order, J'J, (d, d).
+    """
+    r, jacobian_transposed = linearize(residual, z)
+    return -0.5 * r @ r, -jacobian_transposed @ r, jacobian_transposed @ jacobian_transposed.T
 
 
 def largest_stable_step(precision: jax.Array) -> jax.Array:
-    """Returns 2 / sqrt(lambda_max): plain Langevin with a larger step moves away from the mode, faster every step.
+    """Returns 2 / sqrt(lambda_max): with a larger step unadjusted Langevin moves away from the mode, ever faster.
 
     On a Gaussian of precision P the step multiplies the distance from the mode by I - s^2 P / 2, and that grows in
     some direction when s^2 lambda_max / 2 > 2. precision: (..., d, d). Returns (...).
@@ -129,15 +139,20 @@ def largest_curvature(key: jax.Array, residual: Callable, z: jax.Array, num_roun
 
 
 def adapted_step_size(key: jax.Array, residual: Callable, z: jax.Array, fraction: float) -> jax.Array:
-    """Returns `fraction` of the largest stable step of plain Langevin at z, 2 / sqrt(largest_curvature): a scalar.
+    """Returns `fraction` of the largest stable step of unadjusted Langevin at z (d,), by `largest_curvature`: a scalar.
 
     At the fraction 0.5 a step halves the distance from the mode in the stiffest direction, and the curvature may turn
     out four times as large before the chain becomes unstable.
     """
-    return fraction * 2 / jnp.sqrt(largest_curvature(key, residual, z))
+    return fraction_of_stable(largest_curvature(key, residual, z), fraction)
 
 
-def linearize(function, z):
-    """function(z), and the transposed Jacobian (d, ...) by one forward derivative for each coordinate of z."""
+def fraction_of_stable(curvature: jax.Array, fraction: float) -> jax.Array:
+    """Returns `fraction` of the largest stable step where the largest curvature is this one: a scalar."""
+    return fraction * 2 / jnp.sqrt(curvature)
+
+
+def linearize(function: Callable, z: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns function(z), and J' (d, ...) by one forward derivative for each coordinate of z (d,)."""
     basis = jnp.eye(z.size, dtype=z.dtype)
     return jax.vmap(lambda direction: jax.jvp(function, (z,), (direction,)), out_axes=(None, 0))(basis)

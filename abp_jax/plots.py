@@ -6,17 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
+from abp_jax.images.data import pixels, to_display  # noqa: F401
+
 LION, TIGER = "#b5651d", "#e4572e"
-
-
-def to_display(images: np.ndarray) -> np.ndarray:
-    """Maps [-1, 1] to [0, 1] and clips: the same map for every image, so that errors of amplitude stay visible."""
-    return np.clip((np.asarray(images, np.float32) + 1) / 2, 0, 1)
-
-
-def pixels(images: np.ndarray) -> np.ndarray:
-    """Returns images with values in [-1, 1] as uint8, from 0 to 255."""
-    return np.uint8(np.rint(255 * to_display(images)))
 
 
 def evenly_spaced(num: int, most: int) -> np.ndarray:
@@ -91,11 +83,8 @@ def trail(trajectory: np.ndarray, ax: Axes, color: str = "crimson") -> Axes:
     """Draws a chain (num_steps, 2) as a path, faint where it began and strong where it ends."""
     path = np.asarray(trajectory)
     segments = np.stack([path[:-1], path[1:]], axis=1)  # none for a chain of one point
-    ax.add_collection(
-        LineCollection(
-            segments, colors=color, alpha=np.linspace(0.15, 0.9, len(segments)) if len(segments) else None, linewidths=1
-        )
-    )
+    strength = np.linspace(0.15, 0.9, len(segments)) if len(segments) else None
+    ax.add_collection(LineCollection(segments, colors=color, alpha=strength, linewidths=1))
     ax.plot(*path[0], "o", color="white", markeredgecolor=color, markersize=6, zorder=3)
     ax.plot(*path[-1], "o", color=color, markersize=6, zorder=3)
     return ax
@@ -103,5 +92,4 @@ def trail(trajectory: np.ndarray, ax: Axes, color: str = "crimson") -> Axes:
 
 def new_axes(num: int = 1, width: float = 4.2, height: float = 3.4):
     """Returns one Axes, or a row of `num`, each `width` x `height` inches."""
-    _, axes = plt.subplots(1, num, figsize=(num * width, height), layout="constrained")
-    return axes
+    return plt.subplots(1, num, figsize=(num * width, height), layout="constrained")[1]

@@ -1,4 +1,4 @@
-"""Notebook 15: the error of reconstructing clothes that were not learned, by the generator and by PCA, at several d."""
+"""Notebook 13: the error of reconstructing clothes that were not learned, by the generator and by PCA, at several d."""
 
 import numpy as np
 from sklearn.decomposition import PCA

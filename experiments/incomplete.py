@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import abp_jax as abp
-from abp_jax import masks
-from abp_jax.baselines import missing_pca, nearest_neighbour
+from abp_jax.evaluation.baselines import missing_pca, nearest_neighbour
+from abp_jax.images import masks
 from experiments import recipe
 from experiments.records import FOLDER, Records
 

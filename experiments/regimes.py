@@ -1,7 +1,7 @@
-"""Notebooks 11 and 13: errors on training, held-out and other images while three generators learn clothes.
+"""Notebooks 10 and 12: errors on training, held-out and other images while three generators learn clothes.
 
 100 images with a large network, 10,000 with the same, 20,000 with a small one: learned by heart, learned well, learned
-too little. The second is the generator that notebook 11 shows.
+too little. The second is the generator that notebook 10 shows.
 """
 
 import math
@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 import abp_jax as abp
-from abp_jax import datasets
+from abp_jax.images import datasets
 from experiments import recipe
 from experiments.records import FOLDER, Records
 

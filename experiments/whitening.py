@@ -1,4 +1,4 @@
-"""Notebook 11: what whitening does to samples. The same clothes, learned with it and without."""
+"""Notebook 10: what whitening does to samples. The same clothes, learned with it and without."""
 
 from functools import partial
 

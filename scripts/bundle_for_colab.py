@@ -63,7 +63,8 @@ def bundle(notebook: dict, name: str, wheel: bytes, address: str) -> dict:
     if repository not in cells[first]["source"]:
         raise ValueError(f"the first cell was expected to install {repository}, but it is\n{cells[first]['source']}")
     cells[first]["source"] = cells[first]["source"].replace(repository, '"{wheel}[samplers]"')
-    if not any("load_clothes" in cell["source"] for cell in cells if cell["cell_type"] == "code"):
+    asks = re.compile("load_(fashion_mnist|clothes|experiment)")
+    if not any(asks.search(cell["source"]) for cell in cells if cell["cell_type"] == "code"):
         wheel = without_clothes(wheel)
     carrier = CARRIER.format(name=name, text=base64.b64encode(wheel).decode())
     cells.insert(first, code_cell(carrier))

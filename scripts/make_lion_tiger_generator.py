@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 
 import abp_jax as abp
-from abp_jax.data import data_folder
+from abp_jax.images.data import data_folder
 
 images = abp.load_lion_tiger()
 result = abp.fit(abp.ConvGenerator(rngs=nnx.Rngs(0)), images, key=jax.random.key(0), weight_decay=0.4)

@@ -1,11 +1,13 @@
+import gc
 import os
 
 # Two workers that both compute on all cores spend most of their time waiting for each other. So each has its share of
-# them, and so have the kernels and browsers that it starts. It must be said before jax counts the cores.
+# them, and so have the kernels and browsers that it starts. It must be said before jax counts the cores. A worker that
+# takes the place of one that was ended has a number of its own, beyond the first ones: it gets the share in turn.
 if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_setaffinity"):
     cores, num_workers = sorted(os.sched_getaffinity(0)), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     if num_workers <= len(cores):
-        os.sched_setaffinity(0, cores[int(worker.removeprefix("gw")) :: num_workers])
+        os.sched_setaffinity(0, cores[int(worker.removeprefix("gw")) % num_workers :: num_workers])
 
 # Most programs of the tests run for a moment and take seconds to compile, here and in the kernels that tests start.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
@@ -34,6 +36,14 @@ class ByFile(LoadScopeScheduling):
 
 def pytest_xdist_make_scheduler(config, log):
     return ByFile(config, log)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_program_outlives_its_file():
+    """Compiled programs would fill gigabytes: a test file shares hardly any with the next."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture

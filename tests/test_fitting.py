@@ -9,7 +9,8 @@ import pytest
 from flax import nnx
 
 import abp_jax as abp
-from abp_jax import checks, factor_analysis, fitting, generators, loop
+from abp_jax import factor_analysis, fitting, generators, inference
+from abp_jax.training import loop
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ def test_divergence_is_explained_and_keeps_the_last_sound_result(key):
     [
         (
             dict(sampler="hmc"),
-            r"sampler must be one of \['adapted_langevin', .*'preconditioned_langevin'\], got 'hmc'",
+            r"sampler must be one of \['adapted_langevin', .*'random_walk'\], got 'hmc'",
         ),
         (dict(sigma=0.0), "sigma must be positive, got 0"),
         (dict(step_size=-1.0), "step_size must be positive"),
@@ -292,7 +293,7 @@ def test_default_learning_rate_is_used(small_generator, tiny_faces, key):
 
 @pytest.mark.parametrize(("latent_dim", "sampler"), [(1, "gauss_newton"), (8, "gauss_newton"), (9, "adapted_langevin")])
 def test_default_sampler_by_the_number_of_latent_dimensions(latent_dim, sampler):
-    assert checks.check_chain(latent_dim, 0.3, None, None, None).sampler == sampler
+    assert inference.check_chain(latent_dim, 0.3, None, None, None).sampler == sampler
 
 
 def test_many_images_are_inferred_and_generated_in_batches(small_generator, key, monkeypatch):

@@ -8,10 +8,11 @@ import pytest
 from flax import nnx
 
 import abp_jax as abp
-from abp_jax import checks, factor_analysis, langevin, learning, model, samplers
+from abp_jax import factor_analysis, langevin, learning, model, samplers
 from abp_jax.generators import functional
+from abp_jax.inference import Chain
 
-CHAIN = dict(sigma=0.3, sampler="gauss_newton", step_size=0.5, num_steps=3)
+CHAIN = Chain(sigma=0.3, sampler="gauss_newton", num_steps=3, step_size=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +44,16 @@ def test_whitening_of_one_latent_dimension(key):
     )
 
 
-@pytest.mark.parametrize("sampler", checks.DEFAULTS)
+@pytest.mark.parametrize("sampler", samplers.KINDS)
 def test_a_chain_does_not_depend_on_the_batch_it_sits_in(setup, sampler):
     generate, _, state, images = setup
-    f, chain = partial(generate, state.params), CHAIN | dict(sampler=sampler, step_size=0.05)
+    f, chain = partial(generate, state.params), CHAIN._replace(sampler=sampler, step_size=0.05)
     keys = learning.example_keys(state.key, 7, jnp.arange(11))
-    everyone = learning.infer_latents(f, keys, state.z, images, **chain)
+    everyone = learning.infer_latents(f, keys, state.z, images, chain=chain)
     some = jnp.array([9, 2, 4])
-    alone = learning.infer_latents(f, learning.example_keys(state.key, 7, some), state.z[some], images[some], **chain)
+    alone = learning.infer_latents(
+        f, learning.example_keys(state.key, 7, some), state.z[some], images[some], chain=chain
+    )
     np.testing.assert_allclose(alone, everyone[some], atol=1e-4)
 
 
@@ -77,8 +80,8 @@ def test_chain_is_the_sampler_on_the_model(setup):
         ("gauss_newton", langevin.gauss_newton_step, lambda z: model.residual(f, z, images[3], 0.3)),
         ("langevin", langevin.langevin_step, lambda z: model.log_joint(f, z, images[3], 0.3)),
     ]:
-        chain = CHAIN | dict(sampler=sampler, step_size=0.05)
-        z = learning.infer_latents(f, keys, state.z, images, **chain)
+        chain = CHAIN._replace(sampler=sampler, step_size=0.05)
+        z = learning.infer_latents(f, keys, state.z, images, chain=chain)
         path, _ = langevin.sample(keys[3], state.z[3], lambda k, z, m=move, t=target: m(k, z, t, 0.05), 3)
         np.testing.assert_allclose(z[3], path[-1], atol=1e-4)
 
@@ -98,10 +101,7 @@ def test_an_accept_step_draws_from_the_posterior_at_any_step_size(sampler, step_
         learning.example_keys(key, 0, jnp.arange(n)),
         jnp.broadcast_to(posterior.mean, (n, 1)),
         jnp.broadcast_to(y, (n, 3)),
-        sigma=sigma,
-        sampler=sampler,
-        step_size=step_size,
-        num_steps=30,
+        chain=Chain(sigma, sampler, 30, step_size),
     )
     four_errors = 4 * ratio * np.sqrt(2 / n)
     np.testing.assert_allclose(z.var() / posterior.covariance[0, 0], ratio, atol=four_errors)
@@ -113,10 +113,9 @@ def test_an_accept_step_draws_from_the_posterior_at_any_step_size(sampler, step_
 def test_acceptance_is_the_mean_over_the_steps(key):
     loading, y = jnp.array([[1.0], [-1.5], [0.5]]), jnp.array([0.7, -0.1, 1.0])
     f, keys, z = (lambda z: loading @ z), learning.example_keys(key, 0, jnp.arange(1)), jnp.array([[0.2]])
-    options = dict(sigma=0.8, sampler="mala", step_size=1.2, num_steps=4)
-    _, acceptance = learning.run_chains(f, keys, z, y[None], **options)
+    _, acceptance = learning.run_chains(f, keys, z, y[None], chain=Chain(0.8, "mala", 4, 1.2))
     exact = samplers.mala(lambda z: model.log_joint(f, z, y, 0.8))
-    _, info = langevin.sample(keys[0], exact.init(z[0]), lambda k, state: exact.step(k, state, 1.2), 4)
+    _, info = langevin.sample(keys[0], exact.init(key, z[0]), lambda k, state: exact.step(k, state, 1.2), 4)
     assert np.ptp(info.acceptance) > 0.05
     np.testing.assert_allclose(acceptance[0], info.acceptance.mean(), rtol=1e-5)
 
@@ -125,14 +124,14 @@ def test_adapted_chain_is_plain_langevin_at_a_step_size_of_its_own(setup):
     generate, _, state, images = setup
     f = partial(generate, state.params)
     keys = learning.example_keys(state.key, 1, jnp.arange(11))
-    chain = CHAIN | dict(sampler="adapted_langevin", step_size=0.4)
-    z = learning.infer_latents(f, keys, state.z, images, **chain)
+    chain = CHAIN._replace(sampler="adapted_langevin", step_size=0.4)
+    z = learning.infer_latents(f, keys, state.z, images, chain=chain)
     for i in (3, 7):
         chain_key, probe_key = jax.random.split(keys[i])
         residual = lambda z, y=images[i]: model.residual(f, z, y, 0.3)
         s = langevin.adapted_step_size(probe_key, residual, state.z[i], 0.4)
         alone = learning.infer_latents(
-            f, keys[i][None], state.z[i][None], images[i][None], **chain | dict(sampler="langevin", step_size=s)
+            f, keys[i][None], state.z[i][None], images[i][None], chain=chain._replace(sampler="langevin", step_size=s)
         )
         log_joint = lambda z, y=images[i]: model.log_joint(f, z, y, 0.3)
         step = lambda k, z, s=s, p=log_joint: langevin.langevin_step(k, z, p, s)
@@ -152,10 +151,7 @@ def test_preconditioned_chain_moves_in_units_of_the_posterior(stretch, key):
         learning.example_keys(key, 0, jnp.arange(n)),
         jnp.broadcast_to(posterior.mean, (n, 2)),
         jnp.broadcast_to(jnp.array([0.7, -0.1, 1.0]), (n, 3)),
-        sigma=0.5,
-        sampler="preconditioned_langevin",
-        step_size=0.5,
-        num_steps=20,
+        chain=Chain(0.5, "preconditioned_langevin", 20, 0.5),
     )
     cholesky = np.linalg.cholesky(np.asarray(posterior.covariance, np.float64))
     standard = np.linalg.solve(cholesky, np.asarray(z - posterior.mean, np.float64).T)
@@ -165,9 +161,9 @@ def test_preconditioned_chain_moves_in_units_of_the_posterior(stretch, key):
 
 def test_preconditioned_chain_starts_where_z_stands(key):
     loading, z = jnp.array([[3.0, 1.0], [0.0, 2.0], [0.5, -1.0]]), jnp.array([[5.0, -7.0]])
-    chain = dict(sigma=0.5, sampler="preconditioned_langevin", step_size=1e-4, num_steps=1)
+    chain = Chain(0.5, "preconditioned_langevin", 1, 1e-4)
     keys = learning.example_keys(key, 0, jnp.arange(1))
-    moved = learning.infer_latents(lambda z: loading @ z, keys, z, jnp.zeros((1, 3)), **chain)
+    moved = learning.infer_latents(lambda z: loading @ z, keys, z, jnp.zeros((1, 3)), chain=chain)
     np.testing.assert_allclose(moved, z, atol=1e-2)
 
 
@@ -196,7 +192,7 @@ def test_whitening_does_not_blow_up_directions_that_the_data_do_not_use(key):
 def test_padding_changes_nothing(setup):
     """A batch of 3 filled up to 5 is the batch of 3."""
     generate, optimizer, state, images = setup
-    options = dict(generate=generate, optimizer=optimizer, whitening=True, **CHAIN)
+    options = dict(generate=generate, optimizer=optimizer, whitening=True, chain=CHAIN)
     short, padded = jnp.array([4, 0, 10]), jnp.array([4, 0, 10, 11, 11])
     (state_a, info_a), (state_b, info_b) = (learning.iterate(state, images, b, **options) for b in (short, padded))
     np.testing.assert_allclose(state_b.z, state_a.z, atol=1e-4)
@@ -208,19 +204,19 @@ def test_padding_counts_neither_in_the_acceptance_nor_in_the_largest_z():
     generate, params = functional(abp.LinearGenerator(2, 3, rngs=nnx.Rngs(0)))
     optimizer, y = optax.sgd(1e-3), jax.random.normal(jax.random.key(1), (6, 3))
     state = learning.init(params, optimizer, 6, 2, jax.random.key(0))
-    options = dict(generate=generate, optimizer=optimizer, sigma=0.3)
-    chain = dict(sampler="mala", step_size=0.5, num_steps=3, whitening=False)
+    options = dict(generate=generate, optimizer=optimizer)
+    chain = dict(chain=Chain(0.3, "mala", 3, 0.5), whitening=False)
     batches = jnp.array([4, 0]), jnp.array([4, 0, 6, 6, 6])
     alone, padded = (learning.iterate(state, y, batch, **options, **chain)[1].acceptance for batch in batches)
     np.testing.assert_allclose(padded, alone, rtol=1e-5)
     state = state._replace(z=jnp.array([[1.0, -3.0], [2.0, 0.0], [0.0, 1.0], [0.0, 0.0], [0.0, 0.0], [9.0, 9.0]]))
-    assert learning.learn(state, y, jnp.array([0, 1, 6]), **options)[1].largest_z == 3
+    assert learning.learn(state, y, jnp.array([0, 1, 6]), **options, sigma=0.3)[1].largest_z == 3
 
 
 def test_images_as_bytes_give_the_same_iteration(setup):
     generate, optimizer, state, images = setup
     codes = np.uint8(np.round((images + 1) * 127.5))
-    options = dict(generate=generate, optimizer=optimizer, whitening=False, **CHAIN)
+    options = dict(generate=generate, optimizer=optimizer, whitening=False, chain=CHAIN)
     from_codes, info = learning.iterate(state, jnp.asarray(codes), jnp.arange(11), **options)
     from_floats, expected = learning.iterate(state, jnp.float32(codes) / 127.5 - 1, jnp.arange(11), **options)
     np.testing.assert_allclose(from_codes.z, from_floats.z, atol=1e-5)
@@ -247,10 +243,10 @@ def test_one_iteration_infers_then_learns_at_the_new_z(setup, whitening):
     generate, optimizer, state, images = setup
     indices = jnp.arange(11)
     new, info = learning.iterate(
-        state, images, indices, generate=generate, optimizer=optimizer, whitening=whitening, **CHAIN
+        state, images, indices, generate=generate, optimizer=optimizer, whitening=whitening, chain=CHAIN
     )
     keys = learning.example_keys(state.key, 1, indices)
-    z = learning.infer_latents(partial(generate, state.params), keys, state.z, images, **CHAIN)
+    z = learning.infer_latents(partial(generate, state.params), keys, state.z, images, chain=CHAIN)
     params, z_white = learning.whiten(state.params, z) if whitening else (state.params, z)
     gradient, loss = learning.learning_gradient(generate, params, z_white, images, 0.3)
     climbed = jax.tree.map(lambda p, g: p + 1e-6 * g, params, gradient)
@@ -279,7 +275,7 @@ def test_a_minibatch_moves_its_own_examples_alone(setup):
     generate, optimizer, state, images = setup
     batch = jnp.array([1, 8])
     run = lambda b: learning.iterate(
-        state, images, b, generate=generate, optimizer=optimizer, whitening=False, **CHAIN
+        state, images, b, generate=generate, optimizer=optimizer, whitening=False, chain=CHAIN
     )[0]
     moved = np.any(run(batch).z != state.z, axis=1)
     np.testing.assert_array_equal(np.flatnonzero(moved), batch)

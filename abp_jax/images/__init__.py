@@ -1,0 +1,1 @@
+"""What is observed: data and datasets load it, masks say what is missing, observation checks it."""

@@ -1,0 +1,134 @@
+"""The transposed convolution: a layer for generators, exact, in the form that is fast where it runs."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+
+
+class TransposedConv(nnx.Module):
+    """A transposed convolution with bias; `flax.nnx.ConvTranspose` with padding "SAME", exact and fast on a CPU too.
+
+    Its kernel is (in, k, k, out), where flax has (k, k, in, out): see `transposed_convolution`. It starts as a smooth
+    interpolation (binomial weights over the pixels) with a random mixture of channels, of variance 1 / (2 in_features).
+    Independent weights for every pixel of the kernel would start, and end, as speckle.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        kernel_size: int = 5,
+        stride: int = 2,
+        *,
+        dtype: jnp.dtype = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        mixture = math.sqrt(0.5 / in_features) * jax.random.normal(rngs.params(), (in_features, out_features))
+        order = kernel_size - 1
+        binomial = jnp.array([math.comb(order, i) for i in range(kernel_size)]) * stride / 2**order
+        self.stride, self.dtype = stride, dtype
+        self.kernel = nnx.Param(jnp.einsum("h,w,io->ihwo", binomial, binomial, mixture))
+        self.bias = nnx.Param(jnp.zeros(out_features))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps (height, width, in_features) to (stride * height, stride * width, out_features)."""
+        x, kernel, bias = (a.astype(self.dtype) for a in (x, self.kernel[...], self.bias[...]))
+        return transposed_convolution(x, kernel, self.stride) + bias[None, None, :]
+
+
+def transposed_convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """Doubles (for stride 2) an image and filters it; equals `lax.conv_transpose(..., padding="SAME")`.
+
+    Every input pixel paints a patch of k x k output pixels: its channels times the kernel, laid down `stride` apart
+    from its neighbour's patch. So there are two steps: all patches by one matrix product, then sums where they overlap.
+
+    Why not call the library's? On a GPU we do: it has good kernels for this map. On a CPU it fills the gaps between the
+    input pixels with zeros and convolves, slowly, and three of four multiplications meet a zero. A matrix product is
+    what a CPU does best, and its derivatives are matrix products again, inside a loop too. Where an image is large and
+    its channels are few, the way back from y to x is the library's: the transposed map is a plain convolution with a
+    stride, no zeros in it. All that is chosen by backend is chosen in this function. `make bench` measures the forms.
+
+    x: (height, width, in); kernel: (in, k, k, out), which a product can read as a matrix (in, k * k * out) without
+    copying it; stride: pixels between patches. Returns (stride * height, stride * width, out).
+    """
+    if jax.default_backend() != "cpu":
+        return library_call(x, kernel, stride)
+    height, width, features = x.shape
+    form = patches_and_sums if height * width < features else patches_and_convolution
+    return form(x, kernel, stride)
+
+
+def patches_and_sums(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """The transposed convolution as one matrix product and shifted sums. Arguments and result as above."""
+    height, width, features = x.shape
+    k, out = kernel.shape[1], kernel.shape[-1]
+    patches = (x.reshape(-1, features) @ kernel.reshape(features, -1)).reshape(height, width, k * k * out)
+    patches = lax.split(patches, (out,) * (k * k), axis=2)  # [k * i + j]: row i, column j of the patches
+    taps = [_taps(k, stride, phase) for phase in range(stride)]
+
+    def pixels(row_phase, column_phase):
+        """The output pixels at one of the stride x stride positions between the input pixels."""
+        parts = [_shift(patches[k * i + j], di, dj) for i, di in taps[row_phase] for j, dj in taps[column_phase]]
+        return sum(parts) if parts else jnp.zeros((height, width, out), x.dtype)
+
+    rows = [jnp.stack([pixels(a, b) for b in range(stride)], axis=2) for a in range(stride)]
+    return jnp.stack(rows, axis=1).reshape(stride * height, stride * width, out)
+
+
+def patches_and_convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """`patches_and_sums`, but reverse derivatives in x by `strided_convolution`. Arguments and result as above.
+
+    We want our own transpose rule for the linear map T. `custom_linear_solve` gives one: [[I, 0], [-T, I]] (u, y) =
+    (x, 0) has the solution y = T x, and its transpose needs T' alone. JAX requires that either all or none of the right
+    side is differentiated; the added zeros see to that.
+    """
+    forward = lambda u: patches_and_sums(u, kernel, stride)
+    backward = lambda v: strided_convolution(v, kernel, stride)
+
+    solve = lambda _, right: (right[0], right[1] + forward(right[0]))
+    transpose_solve = lambda _, right: (right[0] + backward(right[1]), right[1])
+    system = lambda unknown: (unknown[0], unknown[1] - forward(unknown[0]))
+    y_shape = jax.eval_shape(forward, x).shape
+    right = (x + _zeros(kernel, x.shape), _zeros(x, y_shape) + _zeros(kernel, y_shape))
+    u, y = lax.custom_linear_solve(system, right, solve, transpose_solve)
+    return y + _zeros(u, y_shape)
+
+
+def strided_convolution(y: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """The transpose of the transposed convolution: (stride * height, stride * width, out) to (height, width, in)."""
+    k = kernel.shape[1]
+    before = k - 1 - _pad(k, stride)
+    padding = (before, k - stride - before)
+    reversed_kernel = lax.rev(kernel, (1, 2)).transpose(1, 2, 3, 0)
+    layout = dict(dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return lax.conv_general_dilated(y[None], reversed_kernel, (stride,) * 2, (padding,) * 2, **layout)[0]
+
+
+def library_call(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """The transposed convolution as `lax.conv_transpose`. Arguments and result as above."""
+    return lax.conv_transpose(x[None], kernel.transpose(1, 2, 0, 3), (stride, stride), "SAME")[0]
+
+
+def _taps(k: int, stride: int, phase: int):
+    """Which rows i of the patches fall on output rows stride * r + phase, and from which input row r + di."""
+    pad = _pad(k, stride)
+    return [(i, (phase + i - pad) // stride) for i in range((pad - phase) % stride, k, stride)]
+
+
+def _pad(k: int, stride: int):
+    """How many zeros "SAME" puts before an image whose pixels it has moved apart."""
+    return k - 1 if stride > k - 1 else -(-(k + stride - 2) // 2)
+
+
+def _shift(x: jax.Array, di: int, dj: int):
+    """x[r + di, c + dj] at every (r, c), zero outside."""
+    return lax.pad(x, jnp.zeros((), x.dtype), ((-di, di, 0), (-dj, dj, 0), (0, 0, 0)))
+
+
+def _zeros(a: jax.Array, shape: tuple):
+    """Zeros that to JAX depend on a: none of its numbers, padded."""
+    none = lax.slice(a.ravel(), (0,), (0,)).reshape((0,) * len(shape))
+    return lax.pad(none, jnp.zeros((), a.dtype), [(0, size, 0) for size in shape])

@@ -1,0 +1,27 @@
+"""Compilers that are known to compute wrong numbers, so that nobody learns from them unwarned.
+
+A matrix-vector product for each of many rows, then a reduction: of 40,000 rows of 3 numbers, `jit(vmap(lambda r:
+max(M @ r)))` has more than 7,000 wrong ones with jaxlib 0.9.1 to 0.10.2 on the CPU, and with 0.10.2 `sum((M @ r)**2)`
+too (jax issue 39103). No row is wrong with 0.6.0 to 0.9.0.1, and with 0.11.0 to 0.12.0.1. tests/training asks
+whichever is installed.
+"""
+
+import warnings
+
+import jaxlib
+
+WRONG_ON_CPU = ("0.9.1", "0.9.2", "0.10.0", "0.10.1", "0.10.2")  # of jaxlib; pyproject.toml excludes them
+
+
+def warn_if_wrong(version: str = jaxlib.__version__) -> None:
+    """Warns, in one line, if this jaxlib computes wrong numbers on the CPU.
+
+    version: of jaxlib, by default the one that is installed.
+    """
+    if version in WRONG_ON_CPU:
+        warnings.warn(
+            f"jaxlib {version} gives silently wrong numbers on the CPU (jax issue 39103). "
+            "Run: pip install -U 'jax!=0.9.1,!=0.9.2,!=0.10.*', then restart Python.",
+            RuntimeWarning,
+            stacklevel=3,
+        )

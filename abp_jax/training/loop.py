@@ -1,0 +1,161 @@
+"""Many iterations in one compiled call, the batches that they visit, and the stop button."""
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from abp_jax.learning import ABPState
+from abp_jax.training.devices import Devices, agreed  # noqa: F401
+
+LARGEST_SANE_Z = 1e3  # |z| above this counts as divergence; draws from the prior have |z_i| of about 1
+CHUNK_SECONDS = 0.2  # of compiled work between two looks at the stop button
+
+
+class Run(NamedTuple):
+    """What lives on the device between two calls.
+
+    Attributes:
+      state: after the last sound iteration.
+      losses: one for each iteration of the whole run, nan where it is still to come; (num_iterations,).
+      acceptance: of the last iteration's chains, a scalar; nan for chains without an accept step.
+      failure: SOUND, CHAIN_DIVERGED or LEARNING_DIVERGED; the loop stands still once it is not SOUND. A scalar.
+    """
+
+    state: ABPState
+    losses: jax.Array
+    acceptance: jax.Array
+    failure: jax.Array
+
+
+SOUND, CHAIN_DIVERGED, LEARNING_DIVERGED = range(3)
+
+
+def start(state: ABPState, losses: np.ndarray, num_iterations: int) -> Run:
+    """Copies a state and its losses into a Run, whose arrays `advance` may then overwrite."""
+    state = jax.tree.map(jnp.copy, state)
+    losses = jnp.full(num_iterations, jnp.nan).at[: len(losses)].set(jnp.asarray(losses, jnp.float32))
+    return Run(state, losses, jnp.full((), jnp.nan, jnp.float32), jnp.full((), SOUND))
+
+
+def losses(run: Run, done: int) -> np.ndarray:
+    """Returns those of the iterations done, float64, (done,)."""
+    return np.asarray(run.losses, np.float64)[:done]
+
+
+def compile_advance(iterate: Callable, batch: Callable) -> Callable:
+    """Returns `advance(run, images, masks, stop) -> run`: iterates until `stop` iterations are done, or one fails.
+
+    One program for every `stop`, so that a run can be cut into calls anywhere and gives the same bits. The memory of
+    `run` is reused for the result: don't touch the old one again.
+
+    iterate: (state, images, indices, masks) -> (state, info); batch: iteration -> indices.
+    """
+
+    @partial(jax.jit, donate_argnums=0)
+    def advance(run, images, masks, stop):
+        def body(run):
+            t = run.state.iteration
+            state, info = iterate(run.state, images, batch(t), masks)
+            chain_is_sound = info.largest_z < LARGEST_SANE_Z
+            sound = chain_is_sound & jnp.isfinite(info.loss)
+            failure = jnp.where(chain_is_sound, LEARNING_DIVERGED, CHAIN_DIVERGED)
+            return Run(
+                state=jax.tree.map(partial(jnp.where, sound), state, run.state),
+                losses=run.losses.at[t].set(jnp.where(sound, info.loss, jnp.nan)),
+                acceptance=info.acceptance.astype(jnp.float32),
+                failure=jnp.where(sound, SOUND, failure),
+            )
+
+        return jax.lax.while_loop(lambda run: (run.state.iteration < stop) & (run.failure == SOUND), body, run)
+
+    return advance
+
+
+def calls(
+    run: Run,
+    images: jax.Array,
+    masks: jax.Array | None,
+    phases: list[tuple[Callable, int]],
+    every: int,
+    stop_requested: Callable[[], bool],
+) -> Iterator[tuple[Run, int]]:
+    """Iterates in calls of about CHUNK_SECONDS, until all phases are done, one iteration fails, or a stop is requested.
+
+    Args:
+      run: where to begin.
+      images, masks: on the device.
+      phases: (advance, end) in order: which program, and up to which iteration.
+      every: a call ends at every multiple of this, for checkpoints.
+      stop_requested: see `stop_requests`.
+
+    Yields:
+      After every call, the Run and how many iterations are done. Earlier Runs must not be used any more.
+    """
+    done, length = int(run.state.iteration), 1
+    for advance, end in phases:
+        compiled = False
+        while done < end:
+            next_stop = min(end, done + length, (done // every + 1) * every)
+            next_stop, stop_now = agreed(next_stop, stop_requested())
+            if stop_now:
+                return
+            begin = time.perf_counter()
+            run = advance(run, images, masks, next_stop)
+            failure, before, done = int(run.failure), done, int(run.state.iteration)
+            seconds = (time.perf_counter() - begin) / max(1, done - before)
+            yield run, done
+            if failure != SOUND:
+                return
+            if compiled:  # the first call of a program is slow for another reason
+                length = max(1, min(4 * length, int(CHUNK_SECONDS / seconds)))
+            compiled = True
+
+
+def batch_indices(
+    key: jax.Array, iteration: jax.Array | int, num_examples: int, batch_size: int, multiple: int = 1
+) -> jax.Array:
+    """Returns the examples of one iteration: passes over shuffled examples, the last partial batch included.
+
+    All batches have the same length, a multiple of `multiple`; what a batch lacks is filled up with `num_examples`,
+    which `learning.iterate` takes as padding.
+    """
+    length = -(-min(batch_size, num_examples) // multiple) * multiple
+    if batch_size >= num_examples:
+        return jnp.pad(jnp.arange(num_examples), (0, length - num_examples), constant_values=num_examples)
+    batches = -(-num_examples // batch_size)
+    order_key = jax.random.fold_in(jax.random.fold_in(key, iteration // batches), num_examples)
+    order = jax.random.permutation(order_key, num_examples)
+    order = jnp.pad(order, (0, batches * batch_size - num_examples), constant_values=num_examples)
+    batch = jax.lax.dynamic_slice(order, (iteration % batches * batch_size,), (batch_size,))
+    return jnp.pad(batch, (0, length - batch_size), constant_values=num_examples)
+
+
+@contextlib.contextmanager
+def stop_requests() -> Iterator[Callable[[], bool]]:
+    """Defers the first SIGINT (Ctrl-C, the stop button) to a flag read between two calls; the second interrupts.
+
+    An exception in the middle of a call could lose the state, whose memory the call reuses.
+    """
+    requests = []
+
+    def remember(signum, frame):
+        if requests:
+            raise KeyboardInterrupt
+        requests.append(signum)
+
+    if threading.current_thread() is not threading.main_thread():  # signals go to the main thread
+        yield lambda: False
+        return
+    before = signal.signal(signal.SIGINT, remember)
+    try:
+        yield lambda: bool(requests)
+    finally:
+        signal.signal(signal.SIGINT, before)

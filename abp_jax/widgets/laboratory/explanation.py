@@ -1,0 +1,97 @@
+"""What the step-size laboratory says of a trajectory: an explanation in words, and a table of its values."""
+
+import numpy as np
+
+from abp_jax.samplers import Kind
+from abp_jax.widgets.laboratory.chains import (
+    Run,
+    Target,
+    effective_draws,
+    largest_step,
+    multipliers,
+    stationary_variances,
+)
+
+
+def explanation(chain: Kind, target: Target, step_size: float, run: Run) -> str:
+    """Returns one or two sentences on what a step size does to a chain on this target, as this run shows it."""
+    if chain.adjusted:
+        return _on_acceptance(chain, run.acceptance)
+    soft, stiff = multipliers(chain, target, step_size)
+    if step_size >= largest_step(chain, target):
+        where = "in every direction" if chain.stable_below else "along the stiff direction"
+        return (
+            f"Past the largest stable step: {where} each step multiplies the distance from the mode by {stiff:.2f}. "
+            "It overshoots, and lands further out on the other side, every time. There is no law to settle at."
+        )
+    settles = stationary_variances(chain, target, step_size)[1]
+    distance = target.distance(run.trajectory).max()
+    if distance > 6 * np.sqrt(settles):
+        return (
+            "On the Gaussian at the mode this step would be stable. But the posterior is not quite a Gaussian: the "
+            f"chain came to places of larger curvature, where the step is too large, and got {distance:.0f} standard "
+            "deviations away."
+        )
+    half_life = np.log(0.5) / np.log(np.clip(abs(soft), 1e-9, 1 - 1e-9))
+    if half_life > len(run.trajectory) / 2:
+        return (
+            f"Small: half of the distance along the soft direction is forgotten after {half_life:.0f} steps only. The "
+            f"chain creeps, and {len(run.trajectory) - 1} steps have seen a corner of the posterior."
+        )
+    way = "overshoots to the other side, but lands nearer than it was" if stiff < 0 else "moves towards the mode"
+    return (
+        f"Stable: along the stiff direction a step {way} ({stiff:.2f} times the distance). In the long run the "
+        f"variance there is {settles:.2f} times the exact one: the price of having no Metropolis correction."
+    )
+
+
+def _on_acceptance(chain: Kind, acceptance: float):
+    share = f"{acceptance:.2f} of the proposals are accepted"
+    if acceptance < 0.1:
+        return (
+            f"{share}: nearly all end far out and are refused, so that the chain stands still. Its law is exact all "
+            "the same, but nobody can wait for it."
+        )
+    if acceptance < 0.3:
+        return f"{share}: most end too far out. The law of the chain is exact, but it stands still for many steps."
+    if acceptance > (0.95 if chain.gradient else 0.75):
+        return (
+            f"{share}: the steps are smaller than they need to be, and the chain creeps. Its law is exact all the same."
+        )
+    return (
+        f"{share}. The Metropolis correction makes the posterior the law of this chain; the step size decides how soon."
+    )
+
+
+def table(chain: Kind, target: Target, step_size: float, run: Run) -> str:
+    """Returns the values of a run, as tables of HTML."""
+    limit = largest_step(chain, target)
+    places = run.trajectory[1:]
+    lost = run.lost_after is not None
+    variances = ["left"] * 2
+    if not lost:
+        variances = _texts(np.var(places @ target.directions, axis=0) / target.exact_variances, ".2f")
+    name = "scale of the stiff direction" if not chain.gradient else "largest stable step"
+    accepted = f"{run.acceptance:.2f}" if chain.adjusted else "no Metropolis correction"
+    lines = [
+        ("step size", f"{step_size:.3g}"),
+        (name, f"{limit:.3g}"),
+        ("step size / that", f"{step_size / limit:.2f}"),
+        ("accepted", accepted),
+        ("steps", f"{len(places)}"),
+        ("effective sample size", "none" if lost else f"{effective_draws(places):.1f}"),
+    ]
+    directions = [
+        ("exact standard deviation", _texts(np.sqrt(target.exact_variances), ".3g")),
+        ("drift multiplies by", _texts(multipliers(chain, target, step_size), ".2f")),
+        ("long-run variance / exact", _texts(stationary_variances(chain, target, step_size), ".2f")),
+        ("trajectory's / exact", variances),
+    ]
+    first = "".join(f"<tr><td>{a}</td><td>{b}</td></tr>" for a, b in lines)
+    second = "".join(f"<tr><td>{a}</td>{''.join(f'<td>{b}</td>' for b in values)}</tr>" for a, values in directions)
+    second = second.replace("<td>inf</td>", "<td>&infin;</td>")
+    return f"<table>{first}</table><table><tr><th></th><th>soft</th><th>stiff</th></tr>{second}</table>"
+
+
+def _texts(values: np.ndarray, spec: str):
+    return [format(v, spec) for v in values]

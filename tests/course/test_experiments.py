@@ -1,0 +1,185 @@
+"""The experiments: records that are never half-written, and what is learned and measured."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flax import nnx
+
+import abp_jax as abp
+from experiments import against_pca, incomplete, recipe, regimes, whitening
+from experiments.__main__ import EXPERIMENTS, forget
+from experiments.records import FOLDER, Records
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_finished_run_is_not_run_again_unless_its_settings_changed(tmp_path):
+    runs = []
+    result = lambda value: lambda: runs.append(value) or {"error": value}
+    records = Records("trial", tmp_path)
+    assert records.once("a", {"d": 2, "sizes": (1, 2)}, result(0.5)) == {"error": 0.5}
+    assert Records("trial", tmp_path).once("a", {"d": 2, "sizes": (1, 2)}, result(0.6)) == {"error": 0.5}
+    assert records.once("a", {"d": 3, "sizes": (1, 2)}, result(0.7)) == {"error": 0.7}
+    assert runs == [0.5, 0.7]
+    assert [f.name for f in tmp_path.iterdir()] == ["trial.json"]
+    with pytest.raises(KeyboardInterrupt):
+        records.once("b", {}, interrupted)
+    assert list(json.loads((tmp_path / "trial.json").read_text("utf-8"))) == ["a"]
+
+
+def interrupted():
+    raise KeyboardInterrupt
+
+
+def shipped(experiment):
+    return Records(experiment).runs
+
+
+def test_shipped_records_are_of_the_present_settings():
+    for name, (num, settings) in regimes.REGIMES.items():
+        assert shipped("regimes")[name]["settings"] == settings | {"images": num}
+    for name in ("with", "without"):
+        assert shipped("whitening")[name]["settings"] == whitening.SETTINGS
+    expected = dict.fromkeys(incomplete.MASKS, incomplete.SETTINGS | incomplete.CHOICES)
+    expected |= {"projections": incomplete.SETTINGS | {"last_sigma": incomplete.PROJECTIONS_SIGMA}}
+    found = {name: run["settings"] for name, run in shipped("incomplete").items()}
+    assert found == json.loads(json.dumps(expected))
+    runs = {f"against_pca d={d} seed={seed}": d for d in against_pca.LATENT_DIMS for seed in against_pca.SEEDS}
+    assert shipped("against_pca").keys() == runs.keys()
+    for name, d in runs.items():
+        expected = against_pca.SETTINGS | {"last_sigma": against_pca.LAST_SIGMA[d]}
+        assert shipped("against_pca")[name]["settings"] == expected
+
+
+def test_what_the_notebooks_conclude_is_what_was_measured():
+    for d in against_pca.LATENT_DIMS:
+        runs = [shipped("against_pca")[f"against_pca d={d} seed={seed}"]["result"] for seed in against_pca.SEEDS]
+        ratios = np.array([run["test"] / run["pca test"] for run in runs])
+        assert ratios.max() < 1
+        assert d > 20 or ratios.mean() <= 0.8
+    for name in incomplete.MASKS:
+        result = shipped("incomplete")[name]["result"]
+        for split in ("train", "test"):
+            ours = np.array(result["generator"][split])
+            for other in ("pca", "nearest neighbour", "mean image"):
+                gain = ours - result[other][split]
+                assert len(gain) == {"train": incomplete.NUM_MEASURED, "test": incomplete.NUM_TEST}[split]
+                assert gain.mean() < 0
+                assert split == "test" or gain.mean() < -2 * gain.std(ddof=1) / len(gain) ** 0.5
+    last = {name: run["result"]["curve"][-1] for name, run in shipped("regimes").items()}
+    mean = {name: [point[kind]["mean"] for kind in ("train", "test", "negative")] for name, point in last.items()}
+    assert mean["overfitting"][1] > 3 * mean["overfitting"][0]
+    assert mean["good"][1] < 1.15 * mean["good"][0] and mean["good"][2] > 3 * mean["good"][1]
+    assert mean["underfitting"][1] < 1.15 * mean["underfitting"][0] and mean["underfitting"][0] > 3 * mean["good"][0]
+
+
+def test_the_shipped_generator_has_the_error_that_its_record_says():
+    settings = shipped("regimes")["good"]["settings"]
+    blank = abp.ConvGenerator(settings["latent_dim"], 32, settings["width"], 1, rngs=nnx.Rngs(0))
+    generator, _ = abp.load_generator(FOLDER / "good_generator.safetensors", blank)
+    images = regimes.measured(settings["images"])["test"][:50]
+    errors = recipe.error(generator, recipe.descend(generator, images, num_steps=50), images)
+    recorded = shipped("regimes")["good"]["result"]["curve"][-1]["test"]
+    mean, standard_error = recipe.mean_and_error(errors)
+    assert abs(mean - recorded["mean"]) < 4 * np.hypot(standard_error, recorded["standard error"])
+
+
+def test_sigma_falls_and_then_stays():
+    sigma = recipe.falling_sigma(400, 0.1)
+    assert float(sigma(0)) == pytest.approx(2.0)
+    assert float(sigma(150)) == pytest.approx(2.0 * (0.1 / 2.0) ** 0.5, rel=1e-4)
+    assert float(sigma(300)) == float(sigma(399)) == pytest.approx(0.1)
+
+
+def test_held_out_clothes_are_not_learned():
+    learned, kinds = regimes.clothes(20_000), regimes.measured(100)
+    flat = {image.tobytes() for image in np.int8(np.rint(learned * 127))}
+    mirrored = np.concatenate([kinds["test"], kinds["test"][:, :, ::-1]])
+    assert not any(image.tobytes() in flat for image in np.int8(np.rint(mirrored * 127)))
+    assert all(image.tobytes() in flat for image in np.int8(np.rint(kinds["train"] * 127)))
+    assert [len(images) for images in kinds.values()] == [100, 200, 200]
+
+
+def test_what_is_chosen_is_chosen_on_validation_images():
+    splits, hidden = incomplete.data("a third"), 3.0
+    sizes = {name: len(split.images) for name, split in splits.items()}
+    assert sizes == {"learned": 1000, "train": 200, "validation": 200, "test": 500}
+    flat = {name: {image.tobytes() for image in split.images} for name, split in splits.items()}
+    assert flat["train"] < flat["learned"]
+    assert not (flat["learned"] & flat["validation"] or flat["learned"] & flat["test"])
+    assert not flat["validation"] & flat["test"]
+
+    def off_by(errors):  # the image itself where it is seen matters not
+        return lambda split: np.where(
+            split.seen[..., None], hidden, split.images + errors[next(k for k, s in splits.items() if s is split)]
+        )
+
+    better_in_the_test = off_by({"train": 0.1, "validation": 0.2, "test": 0.0})
+    better_in_validation = off_by({"train": 0.4, "validation": 0.1, "test": 0.3})
+    best = incomplete.best_measured({"a": better_in_the_test, "b": better_in_validation}, splits)
+    assert best["chosen"] == "b"
+    assert best["validation"] == pytest.approx({"a": 0.04, "b": 0.01}, rel=1e-4)
+    np.testing.assert_allclose(best["train"], np.full(200, 0.16), rtol=1e-4)
+    np.testing.assert_allclose(best["test"], np.full(500, 0.09), rtol=1e-4)
+
+
+def test_least_squares_has_the_projections_and_is_the_nearest_to_black():
+    A, images = incomplete.projections().astype(float), incomplete.data()["test"].images[:5].reshape(5, -1)
+    np.testing.assert_allclose(A @ A.T, np.eye(incomplete.NUM_MEASUREMENTS), atol=1e-6)
+    found = incomplete.nearest_to_black(images @ A.T, A)
+    np.testing.assert_allclose(found @ A.T, images @ A.T, atol=1e-5)
+    along = np.random.default_rng(0).normal(size=1024)
+    along -= A.T @ (A @ along)  # a direction that is not measured
+    np.testing.assert_allclose((found + 1) @ along, 0, atol=1e-4)
+    np.testing.assert_allclose(incomplete.nearest_to_black(-A.sum(axis=1)[None], A), -1, atol=1e-6)
+
+
+def test_again_forgets_one_experiment_and_no_other(tmp_path):
+    names = ["with whitening, 16 wide", "without whitening, 16 wide", "regime good, 16 wide", "incomplete P.5, 16 wide"]
+    for name in names:
+        (tmp_path / "checkpoints" / name / "600").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "regimes_points.json").touch()
+    for experiment in EXPERIMENTS:
+        (tmp_path / f"{experiment}.json").touch()
+    left = lambda: sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    forget("regimes", tmp_path, tmp_path / "checkpoints")
+    assert left() == sorted(name for name in names if "regime" not in name)
+    forget("whitening", tmp_path, tmp_path / "checkpoints")
+    assert left() == ["incomplete P.5, 16 wide"]
+    assert sorted(path.name for path in tmp_path.glob("*.json")) == ["against_pca.json", "incomplete.json"]
+    forget("whitening", tmp_path, tmp_path / "checkpoints")  # nothing there: nothing to do
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_no_result(tmp_path):
+    program = f"""
+import sys
+from pathlib import Path
+from experiments import recipe
+from experiments.records import Records
+from abp_jax import load_clothes
+
+recipe.CHECKPOINTS = Path({str(tmp_path / "checkpoints")!r})
+settings = dict(latent_dim=4, width=1, num_iterations=int(sys.argv[1]), num_steps=5, last_sigma=0.3)
+learned = lambda: recipe.learn("trial", load_clothes(100), **settings)
+Records("trial", Path({str(tmp_path)!r})).once("run", settings, lambda: {{"error": float(learned().losses[-1])}})
+"""
+    command = [sys.executable, "-c", program, "1000000"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    bar = ""
+    while not re.search(r"\| [1-9]\d+/1000000", bar):  # the bar is written over itself, without line ends
+        piece = process.stdout.read(20)
+        assert piece, process.stderr.read()
+        bar += piece
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=120)
+    assert process.returncode != 0 and "KeyboardInterrupt" in errors
+    assert "Stopped after" in rest
+    assert not (tmp_path / "trial.json").exists()
+    (folder,) = (tmp_path / "checkpoints").iterdir()
+    assert len(list(folder.iterdir())) > 0
