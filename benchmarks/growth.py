@@ -12,21 +12,10 @@ from functools import partial
 
 import jax
 import numpy as np
-<<<<<<< HEAD
 from flax import nnx
 
 import abp_jax as abp
 from benchmarks.timing import Clock, Section, Settings, alternate, seconds_of
-=======
-from abp_jax.checks import check_chain
-
-from benchmarks.contestants import Settings, environment, say
-from benchmarks.exercise import nominal_flops
-from benchmarks.machine import with_variables
-from benchmarks.report import Section, seconds_of
-from benchmarks.rounds import spread
-from benchmarks.workers import ROOT, TaskFailed, pause
->>>>>>> main
 
 WIDTH = 16
 MORE = {  # heading: what grows, as `measure` calls it, how far, and the rest of a row

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 import abp_jax as abp
-from abp_jax import transposed_convolution as layers  # the one place that knows the file's name
+from abp_jax import layers
 from benchmarks.timing import Section, Settings, alternate, stopwatch
 
 FORMS = {

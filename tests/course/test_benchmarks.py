@@ -12,7 +12,7 @@ from flax import nnx
 
 import abp_jax as abp
 
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 Z = np.random.default_rng(0).normal(size=(11, 2)).astype(np.float32)
 FRESH = abp.ConvGenerator(image_size=8, width=4, rngs=nnx.Rngs(0))
 PARAMS = jax.tree.map(lambda a: a + 0.1, abp.generators.functional(FRESH)[1])  # no bias is 0

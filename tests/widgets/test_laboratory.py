@@ -12,18 +12,12 @@ from flax import nnx
 from PIL import Image
 
 import abp_jax as abp
-<<<<<<< HEAD:tests/test_laboratory.py
-from abp_jax import laboratory, laboratory_picture, laboratory_words, langevin, model, samplers
-from abp_jax.laboratory import CHAINS, NUM_STEPS, StepSizeLaboratory
-from tests.widgets.browser import choose_chain, laboratory_page
-=======
 from abp_jax import langevin, model, samplers
 from abp_jax.widgets import laboratory
 from abp_jax.widgets.laboratory import CHAINS, NUM_STEPS, StepSizeLaboratory, explanation
 from abp_jax.widgets.laboratory import picture as laboratory_picture
 from abp_jax.widgets.laboratory.chains import run_segment
-from benchmarks.measure_laboratory import choose_chain, laboratory_page
->>>>>>> main:tests/widgets/test_laboratory.py
+from tests.widgets.browser import choose_chain, laboratory_page
 
 SIGMA = 0.3
 W = jnp.array([[1.4, 0.8, -0.3], [0.8, 0.5, 0.4]])  # as the kernel of a linear layer: z @ W
