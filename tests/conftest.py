@@ -34,6 +34,13 @@ class ByFile(LoadScopeScheduling):
         return nodeid if "::test_runs_as_shipped[" in nodeid else super()._split_scope(nodeid)
 
 
+def pytest_collection_modifyitems(items):
+    """What opens a browser is slow."""
+    for item in items:
+        if "chromium" in item.fixturenames:
+            item.add_marker(pytest.mark.slow)
+
+
 def pytest_xdist_make_scheduler(config, log):
     return ByFile(config, log)
 

@@ -54,6 +54,7 @@ def test_torch_twin_is_the_same_function(tiny_faces, monkeypatch):
         assert_close(-learner.net.get_parameter(name).grad, gradient)
 
 
+@pytest.mark.slow
 def test_a_table_is_printed():
     command = [sys.executable, "-m", "benchmarks", "--quick", "--only", "layer"]
     printed = subprocess.run(command, cwd=BENCHMARKS.parent, stdout=subprocess.PIPE, text=True, check=True).stdout

@@ -154,6 +154,7 @@ def without_the_course(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_bundle_runs_where_the_course_is_absent(without_the_course, wheel):
     """From an empty folder, with no package changed and with the course that is in the bundle."""
     absent = [try_colab.python_of(without_the_course), "-c", "import jax, abp_jax"]

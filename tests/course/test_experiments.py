@@ -156,6 +156,7 @@ def test_again_forgets_one_experiment_and_no_other(tmp_path):
     forget("whitening", tmp_path, tmp_path / "checkpoints")  # nothing there: nothing to do
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_checkpoint_and_no_result(tmp_path):
     program = f"""
 import sys

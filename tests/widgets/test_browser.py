@@ -14,6 +14,8 @@ import pytest
 import abp_jax as abp
 from tests.widgets.browser import browser_page, jupyterlab, run_all_cells
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "notebooks" / "00_start_here.ipynb"
 FACES = ROOT / "data" / "lion_tiger"
