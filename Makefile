@@ -4,7 +4,7 @@ PY := .venv/bin/python
 SCREEN := $(if $(SSH_CONNECTION),,$(or $(DISPLAY),$(WAYLAND_DISPLAY),$(filter Darwin,$(shell uname))))
 LAB_FLAGS := $(if $(SCREEN),,--no-browser) $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help install lab test notebooks bench lint lock experiments address colab try-colab clean
+.PHONY: help install lab test test-slow test-all notebooks bench lint lock experiments address colab try-colab clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -17,13 +17,19 @@ install: .venv/.installed  ## create .venv (PYTHON=python3.12 names the interpre
 lab: install  ## open the course in JupyterLab; it prints its URL (ARGS="--port 9999" adds options)
 	$(PY) -m jupyterlab $(LAB_FLAGS) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ARGS)
 
-test: install  ## run the tests, two files at a time (ARGS="-k langevin" picks some, ARGS="-n 0" debugs)
+test: install  ## run all tests but the slow ones, two files at a time (ARGS="-k langevin" picks, ARGS="-n 0" debugs)
+	$(PY) -m pytest -n 2 -m "not slow" $(ARGS)
+
+test-slow: install  ## run the slow ones: every page executed, runs really killed, real browsers
+	$(PY) -m pytest -n 2 -m slow $(ARGS)
+
+test-all: install  ## run all tests
 	$(PY) -m pytest -n 2 $(ARGS)
 
 notebooks: install  ## execute every notebook in place (NOTEBOOKS=notebooks/05*.ipynb picks some)
 	$(PY) scripts/run_notebooks.py $(NOTEBOOKS)
 
-bench: install  ## measure and write benchmarks/RESULTS.md (GPU=1 on a GPU; ARGS="--only iteration" some sections)
+bench: install  ## measure and write benchmarks/RESULTS.md (GPU=1 on a GPU; ARGS="--only layer" a section; --quick tries)
 	$(PY) -m benchmarks $(if $(GPU),--gpu) $(ARGS)
 
 experiments: install  ## run what is not on file of the experiments; a killed run goes on (ARGS="--again --only incomplete")

@@ -15,8 +15,8 @@ The spine, in the order in which one reads it:
 Beside it:
 
 - images: what is observed. data, datasets, masks, observation
-- training: long runs. loop, session, settings, devices, checkpoints, stability, compilation_cache, compiler
-- evaluation: how good. quadrature, evidence, diagnostics, metrics, paths, baselines, records
+- training: long runs. loop, session, settings, devices, checkpoints, stability, compilation_cache, compiler, records
+- evaluation: how good. quadrature, evidence, diagnostics, metrics, paths, baselines
 - widgets: what is on the screen. explorer, laboratory, monitor; imported when first used
 """
 
@@ -33,9 +33,8 @@ from abp_jax import (
     model,
     samplers,
 )
-from abp_jax.evaluation import baselines, diagnostics, evidence, metrics, paths, quadrature, records
+from abp_jax.evaluation import baselines, diagnostics, evidence, metrics, paths, quadrature
 from abp_jax.evaluation.metrics import reconstruction_error
-from abp_jax.evaluation.records import load_experiment
 from abp_jax.fitting import ChainDiverged, FitResult, fit
 from abp_jax.generators import ConvGenerator, LinearGenerator, MLPGenerator, latent_grid, reconstruct
 from abp_jax.images import data, datasets, masks, observation
@@ -50,9 +49,10 @@ from abp_jax.images.datasets import (
     load_textures,
 )
 from abp_jax.inference import infer
-from abp_jax.training import checkpoints, compilation_cache, compiler, devices, loop, stability
+from abp_jax.training import checkpoints, compilation_cache, compiler, devices, loop, records, stability
 from abp_jax.training.checkpoints import load_generator, load_lion_tiger_generator, save_generator
 from abp_jax.training.devices import describe_device
+from abp_jax.training.records import load_experiment
 
 __version__ = "0.1.0"
 

@@ -104,7 +104,7 @@ def fit(
         derivatives: the default up to d = 8. "adapted_langevin" is Langevin at a fraction of each example's largest
         stable step, whose cost does not grow with d: the default above. "preconditioned_langevin" is the same in
         coordinates that suit the mean posterior, which mixes far better where there are images enough. "langevin" is
-        the unadjusted one (AAAI 2017, equation 7). The rest have a Metropolis correction, "gauss_newton_mala" first.
+        the unadjusted one (exercise sheet, equation 7). The rest have a Metropolis correction.
       num_steps, step_size: of the chain of each example in an iteration, by default as in `samplers.KINDS`. A step size
         has no unit for the Gauss-Newton samplers; for the adapted and the preconditioned one it is the fraction.
       whitening: after each inference, give z mean 0 and covariance I over the examples (see `learning.whiten`).

@@ -1,6 +1,6 @@
 """Langevin dynamics on one latent vector. Nothing here knows a network: a log density, or a residual, is all it takes.
 
-    z' = z + s^2/2 grad log p(z) + s u,   u ~ N(0, I)              (Han, Lu, Zhu and Wu, AAAI 2017, equation 7)
+    z' = z + s^2/2 grad log p(z) + s u,   u ~ N(0, I)                      (equation 7 of the exercise sheet)
 
 Without a Metropolis correction this is the unadjusted Langevin algorithm (ULA): its law is that of p as s -> 0 alone.
 """

@@ -165,7 +165,7 @@ def learning_gradient(
     mask: jax.Array | None = None,
     weights: jax.Array | None = None,
 ) -> tuple[dict, jax.Array]:
-    """L'(W) = sum_i d/dW log p(y_i, z_i; W), summed over the examples (AAAI 2017, equation 10): the direction to climb.
+    """L'(W) = sum_i d/dW log p(y_i, z_i; W), the direction to climb (exercise sheet, equation 10).
 
     Args:
       generate, params: (params, z) -> f(z; W), and W.

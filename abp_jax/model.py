@@ -1,6 +1,6 @@
 """The model Y = f(Z; W) + e for one example: the only home of the signs, of sigma and of the half.
 
-    Z ~ N(0, I_d),   Y | Z ~ N(f(Z; W), sigma^2 I_D)          (Han, Lu, Zhu and Wu, AAAI 2017, equations 1 and 2)
+    Z ~ N(0, I_d),   Y | Z ~ N(f(Z; W), sigma^2 I_D)              (equations 1 and 2 of the exercise sheet)
 
 Sums run over all D numbers of y, never means: dividing by D or by a batch size would be another model, with another
 sigma. Where only a part of Y is observed, `mask` says which numbers: the others are left out of every sum and of D.
@@ -19,7 +19,8 @@ The symbols of the course, in the formulas and in the code:
     s, u           step size of a chain, and its N(0, I) noise     step_size
     L(W)           log-likelihood of the data                      in nats
 
-Where a document is cited as "the exercise sheet", it is that of UCLA's STATS 232A on alternating back-propagation.
+The model and its learning are those of Han, Lu, Zhu and Wu, Alternating Back-Propagation for Generator Network, AAAI
+2017; "the exercise sheet" is that of UCLA's STATS 232A on them, whose equations have the numbers cited here.
 """
 
 from collections.abc import Callable

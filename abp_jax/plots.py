@@ -8,8 +8,6 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
 from abp_jax.images.data import pixels, to_display  # noqa: F401
 
-LION, TIGER = "#b5651d", "#e4572e"
-
 
 def evenly_spaced(num: int, most: int) -> np.ndarray:
     """Returns all of 0, ..., num - 1, or `most` of them with the first and the last: which examples to show."""
@@ -18,11 +16,9 @@ def evenly_spaced(num: int, most: int) -> np.ndarray:
 
 def tile(images: np.ndarray, num_columns: int, gap: int = 2) -> np.ndarray:
     """Lays images (n, h, w, c) out in rows on white. Returns one image in [0, 1], of shape (height, width, 3)."""
-    images = to_display(images)
-    images = np.broadcast_to(images, (*images.shape[:3], 3))
-    n, h, w, _ = images.shape
-    num_rows = -(-n // num_columns)
-    canvas = np.ones((num_rows * (h + gap) - gap, num_columns * (w + gap) - gap, 3), np.float32)
+    n, h, w = np.shape(images)[:3]
+    images = np.broadcast_to(to_display(images), (n, h, w, 3))
+    canvas = np.ones((-(-n // num_columns) * (h + gap) - gap, num_columns * (w + gap) - gap, 3), np.float32)
     for i, image in enumerate(images):
         row, column = divmod(i, num_columns)
         canvas[row * (h + gap) :, column * (w + gap) :][:h, :w] = image
@@ -52,8 +48,7 @@ def panel(images: np.ndarray, ax: Axes, low: float = -2.0, high: float = 2.0) ->
     """Shows the images of `latent_grid` (num * num, h, w, c) with the values of z1 and z2 along the edges."""
     num = round(len(images) ** 0.5)
     half_cell = (high - low) / (num - 1) / 2
-    edges = (low - half_cell, high + half_cell)
-    ax.imshow(tile(images, num, gap=0), extent=(*edges, *edges))
+    ax.imshow(tile(images, num, gap=0), extent=2 * (low - half_cell, high + half_cell))
     ticks = np.linspace(low, high, 5)
     ax.set(xticks=ticks, yticks=ticks, xlabel="$z_1$", ylabel="$z_2$")
     ax.grid(False)

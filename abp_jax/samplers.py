@@ -254,6 +254,7 @@ class Kind(NamedTuple):
         has one (2 / sqrt of the largest curvature of the posterior, or a scale for a chain that can't be unstable).
       adjusted: whether it has a Metropolis correction.
       gradient: whether it drifts along grad log p.
+      plain: whether a step is one proposal of the formula above, at the step size s itself.
     """
 
     title: str
@@ -263,19 +264,22 @@ class Kind(NamedTuple):
     stable_below: float | None = None
     adjusted: bool = False
     gradient: bool = True
+    plain: bool = True
 
 
 KINDS = {
-    "gauss_newton": Kind("Gauss-Newton Langevin", lambda p: gauss_newton_langevin(p.residual), 5, 0.5, 2.0),
     "langevin": Kind("unadjusted Langevin", lambda p: unadjusted_langevin(p.log_density), 30, 0.01),
-    "adapted_langevin": Kind("adapted Langevin", adapted_langevin, 20, 0.5, 1.0),
-    "preconditioned_langevin": Kind(
-        "preconditioned Langevin", lambda p: adapted_langevin(p, p.mean_precision()), 10, 0.5, 1.0
-    ),
-    "gauss_newton_mala": Kind("Gauss-Newton MALA", lambda p: gauss_newton_mala(p.residual), 5, 0.5, 2.0, adjusted=True),
-    "mala": Kind("MALA", lambda p: mala(p.log_density), 30, 0.01, adjusted=True),
+    "gauss_newton": Kind("Gauss-Newton Langevin", lambda p: gauss_newton_langevin(p.residual), 5, 0.5, 2.0),
     "random_walk": Kind("random walk", lambda p: random_walk(p.log_density), 100, 0.01, adjusted=True, gradient=False),
-    "hamiltonian": Kind("Hamiltonian Monte Carlo", lambda p: hamiltonian(p.log_density), 10, 0.01, adjusted=True),
+    "mala": Kind("MALA", lambda p: mala(p.log_density), 30, 0.01, adjusted=True),
+    "gauss_newton_mala": Kind("Gauss-Newton MALA", lambda p: gauss_newton_mala(p.residual), 5, 0.5, 2.0, adjusted=True),
+    "hamiltonian": Kind(
+        "Hamiltonian Monte Carlo", lambda p: hamiltonian(p.log_density), 10, 0.01, adjusted=True, plain=False
+    ),
+    "adapted_langevin": Kind("adapted Langevin", adapted_langevin, 20, 0.5, 1.0, plain=False),
+    "preconditioned_langevin": Kind(
+        "preconditioned Langevin", lambda p: adapted_langevin(p, p.mean_precision()), 10, 0.5, 1.0, plain=False
+    ),
 }
 
 Place, burn_in = State, warmup  # their names before, for one release

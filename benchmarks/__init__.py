@@ -1,16 +1,10 @@
-"""How fast the course's code is, beside flax's layer and PyTorch, and how it grows. `make bench` writes RESULTS.md.
+"""How fast the course's code is, beside stock Flax and PyTorch, and how it grows. `make bench` writes RESULTS.md.
 
-- machine: what it runs on
-- workers: contestants as processes of their own
-- rounds: contestants in turn, ratios round by round; when a run has arrived
-- twins_flax, twins_torch: the exercise's network and algorithm, written with other libraries, from the same weights
-- tasks_jax, tasks_torch: what the worker processes of the contestants can do
-- watched_fit: a run of fit with a clock beside it
-- contestants: who takes part, and their workers
-- exercise: one iteration, a forward pass, a gradient, an image for the slider
-- target: the time until the error is small; the opponent's settings
-- precision: bfloat16
-- many_images, growing, growth: more images, pixels, latent dimensions, devices
-- report: the tables as a page
-- __main__: the order of it all
+- timing: contestants in turn, ratios within a round, the machine
+- peer_torch: the exercise in PyTorch, a process that prints its seconds
+- layer: the exercise with Flax's own layer; the forms of the transposed convolution
+- iteration: an iteration and its parts, ours beside Flax and PyTorch
+- growth: more images, more pixels, more latent dimensions
+- screens: the explorer and the step-size laboratory in a real browser
+- __main__: the sections, and the page
 """

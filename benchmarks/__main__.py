@@ -1,106 +1,102 @@
-"""`python -m benchmarks` measures and writes RESULTS.md; --help lists the options."""
+"""`python -m benchmarks` measures, section by section, and writes RESULTS.md; --help lists the options."""
 
 import argparse
-import contextlib
-import subprocess
+import datetime
+import json
+import os
 import sys
-import tempfile
-import time
+from functools import partial
 from pathlib import Path
 
-from benchmarks import chains, exercise, explorer, growth, machine, monitor, precision, target
-from benchmarks.contestants import Contestants, Settings, environment, say
-from benchmarks.report import ORDER, Results
-from benchmarks.workers import pause
+import jax
 
-SIDE_BY_SIDE = {
-    "iteration": exercise.iteration,
-    "forward": exercise.forward,
-    "gradient": exercise.gradient,
-    "learning": exercise.learning,
-    "slider": exercise.slider,
-    "search": target.search,
-    "target": target.target,
-    "run": target.whole_run,
+from benchmarks import growth, iteration, layer, screens, timing
+
+FOLDER = Path(__file__).parent
+SECTIONS = {
+    "iteration": iteration.iteration,
+    "layer": layer.layer,
+    "images": partial(growth.grow, "More images"),
+    "pixels": partial(growth.grow, "Larger images"),
+    "latents": partial(growth.grow, "More latent dimensions"),
+    "screens": screens.screens,
 }
-ALONE = {
-    "bfloat16": precision.bfloat16,
-    "images": growth.images,
-    "pixels": growth.pixels,
-    "latents": growth.latents,
-    "devices": growth.devices,
-    "pass": growth.one_pass,
-    "chains": chains.chains,
-    "explorer": explorer.explorer,
-    "monitor": monitor.monitor,
-}
-USUAL = [name for name in ORDER if name not in ("search", "run", "pass", "chains", "monitor", "explorer")]
-USUAL_ON_A_GPU = [
-    name for name in ORDER if name not in ("search", "images", "pixels", "latents", "devices", "chains", "explorer")
-]
-NO_GPU = "make bench GPU=1 needs a GPU that jax can use, but jax computes on: {}. Install '.[cuda13]' or '.[cuda12]'."
+HEADER = """<!-- Written by `make bench`; don't edit. -->
+# Benchmarks
+
+`make bench` measures on the CPU, `make bench GPU=1` on a GPU; each renews its own part of this page. Contestants take
+turns, round by round, and wait while another one computes; ratios are taken within a round, so that what slows the
+machine down slows down both sides. Given are medians, and of ratios the quartiles (of fewer than four rounds the
+smallest and the largest).
+"""
 
 
-def main():
-    """Measures section by section; each is written as soon as it is there."""
-    arguments = parse()
-    settings = Settings(arguments.gpu, rounds=arguments.rounds, growth_rounds=arguments.growth_rounds)
-    pause.patience = arguments.patience
-    results = Results("gpu" if settings.gpu else "cpu")
-    results.describe(machine.describe() | {"computes on": computes_on(settings)})
-    if not machine.has_torch():
-        say(machine.TORCH_HINT)
-    chosen = arguments.only or (USUAL_ON_A_GPU if settings.gpu else USUAL)
-    begin = time.perf_counter()
-    measure(settings, chosen, results)
-    say(f"{(time.perf_counter() - begin) / 60:.1f} minutes; written to benchmarks/RESULTS.md:\n")
-    print((results.folder / "RESULTS.md").read_text("utf-8"))
-
-
-def measure(settings: Settings, chosen: list[str], results: Results) -> None:
-    """Measures the chosen sections and adds them to the results."""
-    side_by_side(settings, [name for name in SIDE_BY_SIDE if name in chosen], results)
-    if "slider32" in chosen:
-        side_by_side(settings._replace(width=32), ["slider"], results, rename="slider32", actions=("render",))
-    for name in [name for name in ALONE if name in chosen]:
-        say(name)
-        results.add(name, ALONE[name](settings), pause.report())
-
-
-def side_by_side(settings: Settings, names: list[str], results: Results, rename: str = "", **more) -> None:
-    """Measures sections that share their contestants."""
-    if not names:
-        return
-    say(f"the contestants, width {settings.width}")
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        contextlib.closing(Contestants(settings, Path(folder), **more)) as contestants,
-    ):
-        for name in names:
-            say(name)
-            contestants.searched = results.measured("search") or Results("cpu").measured("search")
-            results.add(rename or name, SIDE_BY_SIDE[name](contestants), pause.report())
-
-
-def computes_on(settings: Settings) -> str:
-    """Returns the devices that jax computes on. Ends the program if that should be a GPU and is none."""
-    code = "import jax; print(jax.default_backend(), '-', jax.device_count(), 'x', jax.devices()[0].device_kind)"
-    variables = machine.with_variables(environment(settings.gpu))
-    done = subprocess.run([sys.executable, "-c", code], env=variables, stdout=subprocess.PIPE, text=True)
-    if settings.gpu and not done.stdout.startswith("gpu"):
-        sys.exit(NO_GPU.format(done.stdout.strip() or "nothing"))
-    return done.stdout.strip()
-
-
-def parse() -> argparse.Namespace:
-    """The options."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
+def main() -> None:
+    """Measures the sections asked for; each is written as soon as it is there. --quick only prints."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--gpu", action="store_true", help="measure on a GPU")
-    parser.add_argument("--only", nargs="+", choices=ORDER, help="measure these sections, and keep the others")
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, help="these sections; keep the others")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of the side-by-side tables")
-    parser.add_argument("--growth-rounds", type=int, default=1, help="rounds of the tables of growth")
-    parser.add_argument("--patience", type=float, default=0, help="seconds to wait for a quiet machine, each time")
-    return parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="everything tiny, and nothing written: to try the code")
+    given = parser.parse_args()
+    settings = timing.Settings(given.gpu, given.quick, 2 if given.quick else given.rounds)
+    machine = f"{timing.describe()}; computes on {choose_device(given.gpu)}"
+    for name in given.only:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        section = SECTIONS[name](settings)._asdict()
+        section |= {"date": datetime.date.today().isoformat(), "machine": machine}
+        print(render(section, "this one"))
+        if not given.quick:
+            write(name, section, FOLDER / f"results_{'gpu' if given.gpu else 'cpu'}.json")
+
+
+def choose_device(gpu: bool) -> str:
+    """Tells jax, and the processes that will be started, what to compute on, and not to read compiled programs."""
+    if gpu:
+        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # PyTorch computes there too
+    else:
+        os.environ["JAX_PLATFORMS"] = "cpu"
+        jax.config.update("jax_platforms", "cpu")
+    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+    jax.config.update("jax_enable_compilation_cache", False)
+    if gpu and jax.default_backend() != "gpu":
+        sys.exit(f"--gpu needs a GPU that jax can use, but jax computes on {jax.default_backend()}.")
+    return f"{jax.default_backend()} - {jax.device_count()} x {jax.devices()[0].device_kind}"
+
+
+def write(name: str, section: dict, file: Path) -> None:
+    """Puts a section in its place in the file, and writes the page."""
+    sections = read(file) | {name: section}
+    lines = [f"{json.dumps(name)}: {json.dumps(sections[name])}" for name in SECTIONS if name in sections]
+    file.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
+    (FOLDER / "RESULTS.md").write_text(page(FOLDER), "utf-8")
+
+
+def read(file: Path) -> dict:
+    """Returns the sections in a file; none if there is no file."""
+    return json.loads(file.read_text("utf-8")) if file.exists() else {}
+
+
+def page(folder: Path) -> str:
+    """Returns RESULTS.md: the machines, then the sections."""
+    blocks = [HEADER]
+    for part in ("cpu", "gpu"):
+        sections = read(folder / f"results_{part}.json")
+        machines = dict.fromkeys(section["machine"] for section in sections.values())
+        names = {machine: f"machine {letter}" for machine, letter in zip(machines, "ABCDEFGH", strict=False)}
+        blocks.append(f"## {part.upper()}\n")
+        blocks.append("".join(f"- {name}: {machine}\n" for machine, name in names.items()) or "Not measured.\n")
+        blocks += [render(section, names[section["machine"]]) for section in sections.values()]
+    return "\n".join(blocks)
+
+
+def render(section: dict, machine: str) -> str:
+    """Returns one section as text."""
+    columns = section["columns"]
+    rows = [[*row, *[""] * (len(columns) - len(row))] for row in section["rows"]]
+    table = [columns, ["---"] + ["---:"] * (len(columns) - 1), *rows]
+    lines = "\n".join("| " + " | ".join(line) + " |" for line in table)
+    return f"### {section['title']}\n\n{section['note']} On {machine}, {section['date']}.\n\n{lines}\n"
 
 
 if __name__ == "__main__":

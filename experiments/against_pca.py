@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 import abp_jax as abp
-from abp_jax.evaluation.records import AGAINST_PCA, GENERATORS, against_pca_splits
+from abp_jax.training.records import AGAINST_PCA, GENERATORS, against_pca_splits
 from experiments import recipe
 from experiments.records import FOLDER, Records
 

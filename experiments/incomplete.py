@@ -10,7 +10,7 @@ from flax import nnx
 
 import abp_jax as abp
 from abp_jax.evaluation.baselines import missing_pca, nearest_neighbour
-from abp_jax.evaluation.records import GENERATORS, MASKS, NUM_MEASUREMENTS, Split, incomplete_splits, projections
+from abp_jax.training.records import GENERATORS, MASKS, NUM_MEASUREMENTS, Split, incomplete_splits, projections
 from experiments import recipe
 from experiments.records import FOLDER, Records
 

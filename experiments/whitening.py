@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 import abp_jax as abp
-from abp_jax.evaluation.records import GENERATORS, whitening_splits
+from abp_jax.training.records import GENERATORS, whitening_splits
 from experiments import recipe
 from experiments.records import FOLDER, Records
 

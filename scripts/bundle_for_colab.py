@@ -25,7 +25,6 @@ CARRIER = """\
 import base64, pathlib, tempfile
 wheel = pathlib.Path(tempfile.mkdtemp(), "{name}")
 wheel.write_bytes(base64.b64decode("{text}"));"""
-ASKS = re.compile(r"load_(clothes|fashion_mnist|experiment)\b")  # for the clothes, or what was learned from them
 FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}}  # on Colab; in JupyterLab
 
 
@@ -64,7 +63,8 @@ def bundle(notebook: dict, name: str, wheel: bytes, address: str) -> dict:
     if repository not in cells[first]["source"]:
         raise ValueError(f"the first cell was expected to install {repository}, but it is\n{cells[first]['source']}")
     cells[first]["source"] = cells[first]["source"].replace(repository, '"{wheel}[samplers]"')
-    if not any(ASKS.search(cell["source"]) for cell in cells if cell["cell_type"] == "code"):
+    asks = re.compile("load_(fashion_mnist|clothes|experiment)")
+    if not any(asks.search(cell["source"]) for cell in cells if cell["cell_type"] == "code"):
         wheel = without_clothes(wheel)
     carrier = CARRIER.format(name=name, text=base64.b64encode(wheel).decode())
     cells.insert(first, code_cell(carrier))

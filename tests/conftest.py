@@ -1,11 +1,15 @@
+import contextlib
+import ctypes
+import gc
 import os
 
 # Two workers that both compute on all cores spend most of their time waiting for each other. So each has its share of
-# them, and so have the kernels and browsers that it starts. It must be said before jax counts the cores.
+# them, and so have the kernels and browsers that it starts. It must be said before jax counts the cores. A worker that
+# takes the place of one that was ended has a number of its own, beyond the first ones: it gets the share in turn.
 if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_setaffinity"):
     cores, num_workers = sorted(os.sched_getaffinity(0)), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     if num_workers <= len(cores):
-        os.sched_setaffinity(0, cores[int(worker.removeprefix("gw")) :: num_workers])
+        os.sched_setaffinity(0, cores[int(worker.removeprefix("gw")) % num_workers :: num_workers])
 
 # Most programs of the tests run for a moment and take seconds to compile, here and in the kernels that tests start.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
@@ -16,7 +20,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 import abp_jax as abp
-from benchmarks.browser import browser_path
+from tests.widgets.browser import browser_path
 
 matplotlib.use("Agg")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -32,8 +36,25 @@ class ByFile(LoadScopeScheduling):
         return nodeid if "::test_runs_as_shipped[" in nodeid else super()._split_scope(nodeid)
 
 
+def pytest_collection_modifyitems(items):
+    """What opens a browser is slow."""
+    for item in items:
+        if "chromium" in item.fixturenames:
+            item.add_marker(pytest.mark.slow)
+
+
 def pytest_xdist_make_scheduler(config, log):
     return ByFile(config, log)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_program_outlives_its_file():
+    """Compiled programs would fill gigabytes: a test file shares hardly any with the next."""
+    yield
+    jax.clear_caches()
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # what was freed goes back to the system, where it is glibc's
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 @pytest.fixture

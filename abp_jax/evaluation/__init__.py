@@ -1,1 +1,1 @@
-"""How good: exact posteriors, bounds on log p(y), diagnostics of chains, errors, paths, baselines, records."""
+"""How good: exact posteriors, bounds on log p(y), diagnostics of chains, errors, paths, baselines."""

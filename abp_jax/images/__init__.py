@@ -1,1 +1,1 @@
-"""What is observed: data and datasets load it, masks hide parts, observation is the one door to `fit`."""
+"""What is observed: data and datasets load it, masks say what is missing, observation checks it."""

@@ -109,11 +109,11 @@ def _to_rgb(image: Image.Image):
 
 
 def load_lion_tiger(source: str = "faces", size: int = 64) -> np.ndarray:
-    """Loads the eleven lions and tigers of the exercise.
+    """Loads eleven lions and tigers.
 
     Args:
       source: "faces", the drawn faces that come with the course (5 lions, then 6 tigers; data/lion_tiger/CREDITS.md),
-        or "course", the photographs of the original exercise (6 tigers, then 5 lions), which are fetched once to this
+        or "course", the photographs of the exercise sheet (6 tigers, then 5 lions), which are fetched once to this
         machine, checked against their hashes and kept in a cache folder.
       size: side of the images, in pixels.
 

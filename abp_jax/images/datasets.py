@@ -39,7 +39,7 @@ def load_fashion_mnist(num: int | None = None, *, split: str = "test", size: int
     28 x 28 pixels, laid on a black square of 32 x 32, and resized if another size is asked for.
 
     Args:
-      num: how many, the first of the file, whose kinds are mixed; by default all.
+      num: how many, the first of the file, in which the classes are mixed; by default all.
       split: "test", the 10,000 that come with the course; or "train", 60,000 more, which are fetched once (27 MB),
         checked and kept in a cache folder.
       size: side of the images, in pixels.
@@ -48,7 +48,7 @@ def load_fashion_mnist(num: int | None = None, *, split: str = "test", size: int
       float32 array of shape (num, size, size, 1) in [-1, 1].
 
     Raises:
-      FileNotFoundError: this copy of the course has no clothes.
+      FileNotFoundError: this copy of the course has no Fashion-MNIST.
       ConnectionError: the 60,000 are neither in the cache nor to be had.
       ValueError: an unknown split, more images than there are, or a file that is not the expected one.
     """
@@ -57,7 +57,7 @@ def load_fashion_mnist(num: int | None = None, *, split: str = "test", size: int
 
 
 def fashion_mnist_labels(num: int | None = None, *, split: str = "test") -> np.ndarray:
-    """Returns the kind of each image of `load_fashion_mnist(num, split=split)`, an index into `CLOTHES`: (num,)."""
+    """Returns the label of each image of `load_fashion_mnist(num, split=split)`, an index into `CLOTHES`: (num,)."""
     return _first(np.frombuffer(_clothes(split, 1), np.uint8, offset=8), num).astype(int)
 
 

@@ -1,22 +1,22 @@
-"""Which pixels of an image are seen: masks for `fit` and `infer`, True where seen, (num, size, size)."""
+"""Which pixels of an image are observed: masks for `fit` and `infer`, True where observed, (num, size, size)."""
 
 import numpy as np
 
 
 def scattered_blocks(num: int, size: int, hidden: float, *, block: int = 3, seed: int = 0) -> np.ndarray:
-    """Hides blocks at random places, until a share of the pixels is hidden (the paper's P.5, P.7 and P.9).
+    """Removes blocks at random places until a share of the pixels is missing: P.5, P.7, P.9 of Han et al., AAAI 2017.
 
-    Blocks may overlap and stick out over the border. The last of them goes over the share by less than its size.
+    Blocks may overlap and extend over the border. The share is exceeded by less than the size of one block.
 
     Args:
       num: how many masks.
       size: side of the images, in pixels.
-      hidden: share of the pixels to hide, between 0 and 1.
+      hidden: share of the pixels that are missing, between 0 and 1.
       block: side of a block, in pixels.
       seed: of the places.
 
     Returns:
-      bool array (num, size, size), True where a pixel is seen.
+      bool array (num, size, size), True where a pixel is observed.
 
     Raises:
       ValueError: hidden is not between 0 and 1, or a block is not between 1 and size pixels wide.
@@ -33,7 +33,7 @@ def scattered_blocks(num: int, size: int, hidden: float, *, block: int = 3, seed
 
 
 def one_block(num: int, size: int, block: int, *, seed: int = 0) -> np.ndarray:
-    """Hides one square at a random place inside each image (the paper's M20 and M30). Arguments as above."""
+    """Removes one square at a random place in each image: M20, M30 of Han et al., AAAI 2017. Arguments as above."""
     _check_block(block, size)
     rng, seen = np.random.default_rng(seed), np.ones((num, size, size), bool)
     for mask, (row, column) in zip(seen, rng.integers(0, size - block, (num, 2), endpoint=True), strict=True):

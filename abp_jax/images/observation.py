@@ -1,4 +1,4 @@
-"""The one door for what is observed: images, masks and linear measurements, checked before any work."""
+"""What `fit` and `infer` observe: images, masks and linear measurements, checked before any computation."""
 
 import math
 from collections.abc import Callable
@@ -19,12 +19,12 @@ def observe(
     Args:
       generator: z -> image.
       images: (n, ...); or, with `measure`, the observations A(image), (n, ...).
-      mask: True where a pixel is seen, of the shape of images, or without their last axis; None for everywhere.
+      mask: True where a pixel is observed, of the shape of images, or without their last axis; None for everywhere.
       measure: A, a linear function of one image; None for the image itself.
 
     Returns:
       observed: function (params, z) -> A f(z; W).
-      images: float32 or uint8, 0 where they are hidden, so that nothing of it can leak.
+      images: float32 or uint8, 0 where they are missing, so that no missing value can have an effect.
       mask: bool, of the shape of images; or None.
 
     Raises:

@@ -1,1 +1,1 @@
-"""Long runs: the compiled loop, devices, checkpoints, the record of settings, and what keeps them sound."""
+"""Long runs: the compiled loop, devices, checkpoints, the record of settings, soundness, the experiments on record."""

@@ -2,7 +2,7 @@
 
 A matrix-vector product for each of many rows, then a reduction: of 40,000 rows of 3 numbers, `jit(vmap(lambda r:
 max(M @ r)))` has more than 7,000 wrong ones with jaxlib 0.9.1 to 0.10.2 on the CPU, and with 0.10.2 `sum((M @ r)**2)`
-too (jax issue 39103). No row is wrong with 0.6.0 to 0.9.0.1, and with 0.11.0 to 0.12.0.1. tests/test_compiler.py asks
+too (jax issue 39103). No row is wrong with 0.6.0 to 0.9.0.1, and with 0.11.0 to 0.12.0.1. tests/training asks
 whichever is installed.
 """
 

@@ -63,7 +63,7 @@ def export_explorer(
     """Writes a page with which anyone can explore the plane of z in a browser, offline.
 
     Args:
-      generator: an image generator with a latent vector of two numbers.
+      generator: an image generator with a two-dimensional latent vector.
       path: the file to write. It appears whole or not at all.
       z: inferred latents (n, 2), shown on the plane with `images`. The page starts at the first one.
       images: (n, h, w, c) in [-1, 1], the thumbnails; by default what the generator draws at z.
@@ -75,7 +75,7 @@ def export_explorer(
       An ExportReport, with the measured distance from the generator. The page says it too.
 
     Raises:
-      ValueError: the generator has not two latent numbers or gives no images, arguments don't fit together, or the page
+      ValueError: the generator has no two-dimensional z or no images, arguments don't fit together, or the page
         would be farther than 5/255 from the generator, or larger than 2 MB.
     """
     if getattr(generator, "latent_dim", None) != 2:

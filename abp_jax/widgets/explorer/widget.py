@@ -58,14 +58,14 @@ def shows_errors(method: Callable) -> Callable:
 
 
 class LatentExplorer(anywidget.AnyWidget):
-    """The latent space under your hand: drag on the plane or move a slider, and the image f(z; W) follows.
+    """Moves z by hand: drag on the plane or move a slider, and the image f(z; W) follows.
 
-    A click on a thumbnail goes there; a second one makes a path, to be played or scrubbed along. "Posterior" shows how
-    sure z is: lines of equal log p(Y, z) on the plane, and p(z | Y) of the chosen image under a lens. "Your picture",
-    or a picture dropped on the explorer, is made small and cropped to a square; chains look for its z from the prior,
-    and their trails show on the plane. What goes wrong is said under the buttons.
+    A click on a thumbnail goes to its z; a second one makes a path, to be played or scrubbed along. "Posterior" shows
+    p(z | Y) of the chosen image: lines of equal log p(Y, z) on the plane, and the peak magnified. "Your picture", or a
+    picture dropped on the explorer, is cropped to a square and made small; chains look for its z from the prior, and
+    the plane shows their trajectories. Errors are shown under the buttons.
 
-    With more than two latent numbers the coordinates are the directions of the inferred z in which the images differ
+    With more than two latent dimensions the coordinates are the directions of the inferred z in which the images differ
     most; with one, a slider is all there is. Behind the plane lies the cut through the mean of z.
 
     Args:
@@ -79,7 +79,7 @@ class LatentExplorer(anywidget.AnyWidget):
       key: of the chains, by default `jax.random.key(0)`.
 
     Attributes:
-      z: where the hand stands, d numbers (a tuple); set it, from any vector, to move there.
+      z: the current z, a tuple of d floats; set it, from any vector, to move there.
       posterior_of: index of the image whose posterior is shown, or -1. Your own pictures follow the n images.
 
     Raises:
@@ -188,7 +188,7 @@ class LatentExplorer(anywidget.AnyWidget):
             self._busy = False
 
     def _look_for(self, name: str, data: bytes):
-        """Runs the chains for a picture of one's own, and shows their trails as they grow."""
+        """Runs the chains for a picture of one's own, and shows their trajectories as they grow."""
         try:
             image = load_image(NamedBytes(name, data), self._config["height"])
         except ValueError as error:

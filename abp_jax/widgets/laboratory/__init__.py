@@ -1,4 +1,4 @@
-"""The step-size laboratory: a slider for s, and a chain over the exact posterior, drawn anew at every move."""
+"""The step-size laboratory: a slider for s, and a chain over the exact posterior that follows it."""
 
 from abp_jax.widgets.laboratory.chains import (
     CHAINS,

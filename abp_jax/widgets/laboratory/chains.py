@@ -24,8 +24,7 @@ from abp_jax.samplers import KINDS, Kind
 
 NUM_STEPS = 50  # steps of a new trajectory; the button adds as many
 LOST = 50.0  # standard deviations from the mean: a chain that far out is not followed any longer
-NAMES = ("langevin", "gauss_newton", "random_walk", "mala", "gauss_newton_mala")
-CHAINS = {KINDS[name].title: KINDS[name] for name in NAMES}
+CHAINS = {kind.title: kind for kind in KINDS.values() if kind.plain}
 
 
 class Target(NamedTuple):

@@ -1,4 +1,4 @@
-"""What the step-size laboratory says of a trajectory: sentences, and the numbers as a table."""
+"""What the step-size laboratory says of a trajectory: an explanation in words, and a table of its values."""
 
 import numpy as np
 
@@ -64,7 +64,7 @@ def _on_acceptance(chain: Kind, acceptance: float):
 
 
 def table(chain: Kind, target: Target, step_size: float, run: Run) -> str:
-    """Returns the numbers of a run, as tables of HTML."""
+    """Returns the values of a run, as tables of HTML."""
     limit = largest_step(chain, target)
     places = run.trajectory[1:]
     lost = run.lost_after is not None

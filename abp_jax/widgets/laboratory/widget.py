@@ -1,4 +1,4 @@
-"""The step-size laboratory: a slider for s, and a chain over the exact posterior, drawn anew at every move."""
+"""The step-size laboratory: a slider for s, and a chain over the exact posterior that follows it."""
 
 import html
 from collections.abc import Callable, Sequence
@@ -30,14 +30,14 @@ RANGE = (1 / 50, 3)  # of the slider, in largest stable steps
 
 
 class StepSizeLaboratory(ipywidgets.HBox):
-    """A chain on the exact posterior of one image, with its step size under your hand.
+    """Shows a chain on the exact posterior of one image, with a slider for its step size.
 
     Every move of the slider runs the same number of steps again, with the same noise, so that the trajectory deforms
     with the step size. Trajectories start at the highest mode. The first choice of a chain costs its compilation, the
-    first choice of an image its exact posterior: seconds, once. What goes wrong is said under the numbers.
+    first choice of an image its exact posterior: seconds, once. Errors are shown under the table.
 
     Args:
-      generator: with a latent vector of two numbers; any shape of output.
+      generator: with a two-dimensional latent vector; any shape of output.
       images: (n, ...), of that shape.
       sigma: standard deviation of the noise e.
       key: for the noise of the chains.
@@ -49,10 +49,10 @@ class StepSizeLaboratory(ipywidgets.HBox):
       chain, choice: Dropdowns of the kind of chain (a name in CHAINS) and of the image (its index).
       more, again: Buttons: go on by NUM_STEPS steps; start again, with new noise.
       image: the ipywidgets.Image.
-      readout, message: HTML: the numbers, and what they mean.
+      readout, message: HTML: the table of values, and an explanation.
 
     Raises:
-      ValueError: the posterior can't be had: z is not two-dimensional, or shapes don't fit.
+      ValueError: z is not two-dimensional, or shapes don't fit.
     """
 
     def __init__(

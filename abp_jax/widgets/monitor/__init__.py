@@ -1,4 +1,4 @@
-"""The training monitor: a run, to be watched while it goes on."""
+"""The training monitor: one picture that follows a run."""
 
 from abp_jax.widgets.monitor.widget import TrainingMonitor
 

@@ -1,4 +1,4 @@
-"""What the training monitor draws: four numbers, the error, the plane of z, and reconstructions. No pyplot.
+"""What the training monitor draws: four values, the error, the plane of z, and reconstructions. No pyplot.
 
 Every panel keeps its artists and only moves them. Titles and labels have fixed places: to find places takes longer than
 to draw.

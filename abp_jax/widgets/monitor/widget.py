@@ -1,4 +1,4 @@
-"""Training, to be watched while it goes on: one picture, drawn anew as often as its share of the time allows."""
+"""The training monitor: one picture of a run, drawn again as often as its share of the time allows."""
 
 import base64
 import time
@@ -25,15 +25,15 @@ MOST_STEPS = 16  # examples whose largest stable step is asked for
 class TrainingMonitor:
     """A picture of the training that follows it: `abp.fit(generator, images, callback=abp.TrainingMonitor(images))`.
 
-    It shows the iteration, the error and the time; the share of accepted proposals or, for chains without an accept
-    step, the step size and below what it is stable (red where it is not); the error so far; the first two coordinates
-    of all z, with circles at one and two standard deviations of the prior; and a few reconstructions.
+    It shows the iteration, the error and the time; the share of accepted proposals or, for chains without a Metropolis
+    correction, the step size and the largest stable one (red beyond it); the error so far; the first two coordinates of
+    all z, with circles at one and two standard deviations of the prior; and a few reconstructions.
 
     In a notebook it is one output, drawn over again, whose last state stays in the saved notebook. Elsewhere nothing is
     shown; the last picture is in `png`, for `save`. One monitor is one picture: a `fit` that resumes goes on in it.
 
-    Drawing takes at most `share` of the time of training. Three pictures are drawn in any case (at the start, soon
-    after it, at the end), so a run shorter than 2 / share times those three may exceed it: by them and share / 2.
+    Budget: drawing takes at most `share` of the training time. Three pictures are always drawn (at the start, soon
+    after it, at the end), so a short run may exceed it.
 
     Args:
       images: (n, ...), those that `fit` learns; float32, or uint8 from 0 to 255.
@@ -41,8 +41,8 @@ class TrainingMonitor:
 
     Attributes:
       png: the last picture, as bytes; None before the first.
-      text: the numbers of the last picture, which screen readers are given.
-      costs: the seconds that each picture took, all included.
+      text: the values of the last picture, which screen readers are given.
+      costs: the seconds that each picture took.
 
     Raises:
       ValueError: share is not between 0 and 1, or, when training begins, `fit` learns other images.

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 import abp_jax as abp
-from benchmarks.browser import browser_page, jupyterlab, run_all_cells
+from tests.widgets.browser import browser_page, jupyterlab, run_all_cells
 
-ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "notebooks" / "00_start_here.ipynb"
 FACES = ROOT / "data" / "lion_tiger"
 READ = """() => {

@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 import run_notebooks  # noqa: E402
 
@@ -46,6 +46,7 @@ def test_the_course_is_complete():
 
 
 @each_notebook
+@pytest.mark.slow
 def test_runs_as_shipped(file, tmp_path):
     copy = Path(shutil.copy(file, tmp_path))
     run_notebooks.run(copy, CAP_MINUTES)
@@ -96,6 +97,7 @@ def test_runner_keeps_the_file_if_a_cell_fails(tmp_path):
     assert file.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_runner_stops_a_notebook_that_hangs(tmp_path):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import threading; threading.Event().wait()")])
     nbformat.write(notebook, tmp_path / "hangs.ipynb")

@@ -20,6 +20,8 @@ import abp_jax as abp
 from abp_jax import learning
 from abp_jax.training import checkpoints
 
+pytestmark = pytest.mark.slow
+
 NUM_ITERATIONS, KILLS = 50_000, 10
 
 

@@ -17,7 +17,7 @@ from abp_jax.widgets import laboratory
 from abp_jax.widgets.laboratory import CHAINS, NUM_STEPS, StepSizeLaboratory, explanation
 from abp_jax.widgets.laboratory import picture as laboratory_picture
 from abp_jax.widgets.laboratory.chains import run_segment
-from benchmarks.measure_laboratory import choose_chain, laboratory_page
+from tests.widgets.browser import choose_chain, laboratory_page
 
 SIGMA = 0.3
 W = jnp.array([[1.4, 0.8, -0.3], [0.8, 0.5, 0.4]])  # as the kernel of a linear layer: z @ W

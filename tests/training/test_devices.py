@@ -80,12 +80,14 @@ def assert_same(folder, one_device):
         np.testing.assert_allclose(got["pictures"], expected["pictures"], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_four_devices_learn_what_one_learns(one_device, tmp_path):
     flags = "--xla_force_host_platform_device_count=4"
     finish(start(SMALL_RUNS, tmp_path, JAX_PLATFORMS="cpu", XLA_FLAGS=flags))
     assert_same(tmp_path, one_device)
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_learns(one_device, tmp_path):
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 from abp_jax.training.compiler import WRONG_ON_CPU
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 CONDA_NAMES = {"playwright": "playwright-python"}  # where conda-forge has another name than PyPI
 
 

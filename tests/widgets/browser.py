@@ -93,3 +93,32 @@ def run_all_cells(page) -> None:
     page.wait_for_function(KERNEL_IS_READY)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
+
+
+@contextlib.contextmanager
+def notebook_page(folder: Path, cells: list[str], height: int, timeout: float = 120):
+    """Runs the cells in JupyterLab in a browser; gives Playwright's page, which waits `timeout` seconds at most."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    with jupyterlab(folder, notebook) as url, browser_page(url, height, timeout) as page:
+        run_all_cells(page)
+        yield page
+
+
+@contextlib.contextmanager
+def laboratory_page(folder: Path, cells: list[str], timeout: float = 120):
+    """`notebook_page` of cells that show the step-size laboratory, once it is there."""
+    with notebook_page(folder, cells, 1200, timeout) as page:
+        page.locator("img.abp-laboratory").wait_for()
+        page.get_by_text("| Idle").first.wait_for()
+        yield page
+
+
+def choose_chain(page, name: str) -> None:
+    """Chooses a kind of chain in the laboratory, and waits for its first trail."""
+    image = page.locator("img.abp-laboratory")
+    if page.locator(".widget-dropdown select").nth(1).input_value() != name:
+        before = image.get_attribute("src")
+        page.locator(".widget-dropdown select").nth(1).select_option(label=name)
+        page.wait_for_function("src => document.querySelector('img.abp-laboratory').src != src", arg=before)
+    page.get_by_text("| Idle").first.wait_for()

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 import abp_jax as abp
-from abp_jax.evaluation import records
+from abp_jax.training import records
 from experiments import against_pca, incomplete, recipe, regimes, whitening
 from experiments.__main__ import EXPERIMENTS, forget
 from experiments.records import Records
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_finished_run_is_not_run_again_unless_its_settings_changed(tmp_path):
@@ -156,6 +156,7 @@ def test_again_forgets_one_experiment_and_no_other(tmp_path):
     forget("whitening", tmp_path, tmp_path / "checkpoints")  # nothing there: nothing to do
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_checkpoint_and_no_result(tmp_path):
     program = f"""
 import sys

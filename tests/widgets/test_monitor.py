@@ -21,7 +21,7 @@ from PIL import Image
 import abp_jax as abp
 from abp_jax.training import loop
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 import run_notebooks
 
 
@@ -289,6 +289,7 @@ def run_cells(sources, stop_when=None):
     return cells[1:]
 
 
+@pytest.mark.slow
 def test_a_notebook_keeps_one_picture_above_one_bar():
     fit = "result = abp.fit(generator, images, 300, key=jax.random.key(0), callback=monitor)"
     training, words = run_cells([fit, "print(len(monitor.costs), monitor.text)"])
@@ -301,6 +302,7 @@ def test_a_notebook_keeps_one_picture_above_one_bar():
     assert picture.data["text/plain"] == picture.metadata["image/png"]["alt"] == text  # the last state
 
 
+@pytest.mark.slow
 def test_the_stop_button_leaves_the_picture_of_the_end():
     fit = "result = abp.fit(generator, images, 1_000_000, key=jax.random.key(0), callback=monitor)"
 

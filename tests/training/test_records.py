@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import abp_jax as abp
-from abp_jax.evaluation import records
 from abp_jax.images import masks
+from abp_jax.training import records
 
 RUNS = {  # of each experiment
     "whitening": ["with", "without"],

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import abp_jax
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NUMBERS = {page.name[:2] for page in PAGES}
 README, START = ROOT / "README.md", PAGES[0]
