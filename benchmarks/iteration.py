@@ -25,7 +25,7 @@ ROWS = {
     "iteration": "an iteration, 30 plain Langevin steps",
     "default": "an iteration, our default sampler and whitening",
     "ten steps": "ten plain Langevin steps",
-    "learning": "the gradient in W",
+    "learning": "the gradient in W (PyTorch: and Adam)",
     "images": "from z to eleven images",
     "image": "from z to one image",
 }
@@ -119,7 +119,7 @@ def iteration(settings: Settings) -> Section:
     rows[1][1] += f", {rounds.times('ours, default', 'ours, iteration')} times the row above"
     note = (
         "Width 64. Flax: the same with nnx.ConvTranspose, once. PyTorch is written by us: nn.ConvTranspose2d, "
-        "gradients in z alone, fused Adam, the best of eight settings. Images: as bytes. Ten steps are nominally "
+        "gradients in z alone, fused Adam. Images: as bytes. Ten steps are nominally "
         f"{work / 1e9:.3g} GFLOP, each two forward passes: ours does them at {share:.0%} of the rate of a product of "
         f"2048 x 2048 matrices in the same rounds. {rounds.conditions()}"
     )
