@@ -2,6 +2,7 @@ import contextlib
 import ctypes
 import gc
 import os
+from pathlib import Path
 
 # Two workers that both compute on all cores spend most of their time waiting for each other. So each has its share of
 # them, and so have the kernels and browsers that it starts. It must be said before jax counts the cores. A worker that
@@ -24,9 +25,12 @@ from tests.widgets.browser import browser_path
 
 matplotlib.use("Agg")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-if worker and jax.config.jax_compilation_cache_dir:
-    # one reader and writer for each folder: JAX does not write an entry in one go
-    jax.config.update("jax_compilation_cache_dir", f"{jax.config.jax_compilation_cache_dir}-{worker}")
+if jax.__version_info__ >= abp.compilation_cache.FIRST_SOUND_VERSION:
+    # Every `fit` is a program of its own, often the same. One reader and writer for each folder: JAX does not write an
+    # entry in one go.
+    folder = Path(__file__).parents[1] / "build" / "programs" / f"jax-{jax.__version__}-{worker or 'alone'}"
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 class ByFile(LoadScopeScheduling):

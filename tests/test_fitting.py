@@ -18,6 +18,7 @@ def small_generator():
     return abp.ConvGenerator(image_size=8, width=4, rngs=nnx.Rngs(0))
 
 
+@pytest.mark.slow
 def test_defaults_on_the_eleven_faces(key):
     """The promise of the course: 600 iterations with every setting left as it is. Notebook 05 shows 64 x 64 pixels."""
     images = abp.load_lion_tiger(size=32)

@@ -11,6 +11,7 @@ import abp_jax as abp
 from abp_jax import factor_analysis, langevin, learning, model, samplers
 from abp_jax.generators import functional
 from abp_jax.inference import Chain
+from tests import programs
 
 CHAIN = Chain(sigma=0.3, sampler="gauss_newton", num_steps=3, step_size=0.5)
 
@@ -49,9 +50,9 @@ def test_a_chain_does_not_depend_on_the_batch_it_sits_in(setup, sampler):
     generate, _, state, images = setup
     f, chain = partial(generate, state.params), CHAIN._replace(sampler=sampler, step_size=0.05)
     keys = learning.example_keys(state.key, 7, jnp.arange(11))
-    everyone = learning.infer_latents(f, keys, state.z, images, chain=chain)
+    everyone = programs.infer_latents(f, keys, state.z, images, chain=chain)
     some = jnp.array([9, 2, 4])
-    alone = learning.infer_latents(
+    alone = programs.infer_latents(
         f, learning.example_keys(state.key, 7, some), state.z[some], images[some], chain=chain
     )
     np.testing.assert_allclose(alone, everyone[some], atol=1e-4)
@@ -81,7 +82,7 @@ def test_chain_is_the_sampler_on_the_model(setup):
         ("langevin", langevin.langevin_step, lambda z: model.log_joint(f, z, images[3], 0.3)),
     ]:
         chain = CHAIN._replace(sampler=sampler, step_size=0.05)
-        z = learning.infer_latents(f, keys, state.z, images, chain=chain)
+        z = programs.infer_latents(f, keys, state.z, images, chain=chain)
         path, _ = langevin.sample(keys[3], state.z[3], lambda k, z, m=move, t=target: m(k, z, t, 0.05), 3)
         np.testing.assert_allclose(z[3], path[-1], atol=1e-4)
 
@@ -96,7 +97,7 @@ def test_an_accept_step_draws_from_the_posterior_at_any_step_size(sampler, step_
     y = jnp.array([0.7, -0.1, 1.0])
     exact = factor_analysis.FactorAnalysis(loading, jnp.zeros(3), jnp.asarray(sigma))
     posterior = factor_analysis.posterior(exact, y[None])
-    z, acceptance = learning.run_chains(
+    z, acceptance = programs.run_chains(
         lambda z: loading @ z,
         learning.example_keys(key, 0, jnp.arange(n)),
         jnp.broadcast_to(posterior.mean, (n, 1)),
@@ -113,7 +114,7 @@ def test_an_accept_step_draws_from_the_posterior_at_any_step_size(sampler, step_
 def test_acceptance_is_the_mean_over_the_steps(key):
     loading, y = jnp.array([[1.0], [-1.5], [0.5]]), jnp.array([0.7, -0.1, 1.0])
     f, keys, z = (lambda z: loading @ z), learning.example_keys(key, 0, jnp.arange(1)), jnp.array([[0.2]])
-    _, acceptance = learning.run_chains(f, keys, z, y[None], chain=Chain(0.8, "mala", 4, 1.2))
+    _, acceptance = programs.run_chains(f, keys, z, y[None], chain=Chain(0.8, "mala", 4, 1.2))
     exact = samplers.mala(lambda z: model.log_joint(f, z, y, 0.8))
     _, info = langevin.sample(keys[0], exact.init(key, z[0]), lambda k, state: exact.step(k, state, 1.2), 4)
     assert np.ptp(info.acceptance) > 0.05
@@ -125,13 +126,17 @@ def test_adapted_chain_is_plain_langevin_at_a_step_size_of_its_own(setup):
     f = partial(generate, state.params)
     keys = learning.example_keys(state.key, 1, jnp.arange(11))
     chain = CHAIN._replace(sampler="adapted_langevin", step_size=0.4)
-    z = learning.infer_latents(f, keys, state.z, images, chain=chain)
+    z = programs.infer_latents(f, keys, state.z, images, chain=chain)
     for i in (3, 7):
         chain_key, probe_key = jax.random.split(keys[i])
         residual = lambda z, y=images[i]: model.residual(f, z, y, 0.3)
         s = langevin.adapted_step_size(probe_key, residual, state.z[i], 0.4)
-        alone = learning.infer_latents(
-            f, keys[i][None], state.z[i][None], images[i][None], chain=chain._replace(sampler="langevin", step_size=s)
+        alone = programs.infer_latents(
+            f,
+            keys[i][None],
+            state.z[i][None],
+            images[i][None],
+            chain=chain._replace(sampler="langevin", step_size=float(s)),
         )
         log_joint = lambda z, y=images[i]: model.log_joint(f, z, y, 0.3)
         step = lambda k, z, s=s, p=log_joint: langevin.langevin_step(k, z, p, s)
@@ -146,7 +151,7 @@ def test_preconditioned_chain_moves_in_units_of_the_posterior(stretch, key):
     loading, n = jnp.array([[1.0, 0.0], [-1.5, 0.2], [0.5, stretch]]), 20_000
     exact = factor_analysis.FactorAnalysis(loading, jnp.zeros(3), jnp.asarray(0.5))
     posterior = factor_analysis.posterior(exact, jnp.array([[0.7, -0.1, 1.0]]))
-    z = learning.infer_latents(
+    z = programs.infer_latents(
         lambda z: loading @ z,
         learning.example_keys(key, 0, jnp.arange(n)),
         jnp.broadcast_to(posterior.mean, (n, 2)),
@@ -163,7 +168,7 @@ def test_preconditioned_chain_starts_where_z_stands(key):
     loading, z = jnp.array([[3.0, 1.0], [0.0, 2.0], [0.5, -1.0]]), jnp.array([[5.0, -7.0]])
     chain = Chain(0.5, "preconditioned_langevin", 1, 1e-4)
     keys = learning.example_keys(key, 0, jnp.arange(1))
-    moved = learning.infer_latents(lambda z: loading @ z, keys, z, jnp.zeros((1, 3)), chain=chain)
+    moved = programs.infer_latents(lambda z: loading @ z, keys, z, jnp.zeros((1, 3)), chain=chain)
     np.testing.assert_allclose(moved, z, atol=1e-2)
 
 
@@ -194,7 +199,7 @@ def test_padding_changes_nothing(setup):
     generate, optimizer, state, images = setup
     options = dict(generate=generate, optimizer=optimizer, whitening=True, chain=CHAIN)
     short, padded = jnp.array([4, 0, 10]), jnp.array([4, 0, 10, 11, 11])
-    (state_a, info_a), (state_b, info_b) = (learning.iterate(state, images, b, **options) for b in (short, padded))
+    (state_a, info_a), (state_b, info_b) = (programs.iterate(state, images, b, **options) for b in (short, padded))
     np.testing.assert_allclose(state_b.z, state_a.z, atol=1e-4)
     np.testing.assert_allclose(info_b, info_a, rtol=1e-4)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, atol=1e-5), state_a.params, state_b.params)
@@ -207,18 +212,18 @@ def test_padding_counts_neither_in_the_acceptance_nor_in_the_largest_z():
     options = dict(generate=generate, optimizer=optimizer)
     chain = dict(chain=Chain(0.3, "mala", 3, 0.5), whitening=False)
     batches = jnp.array([4, 0]), jnp.array([4, 0, 6, 6, 6])
-    alone, padded = (learning.iterate(state, y, batch, **options, **chain)[1].acceptance for batch in batches)
+    alone, padded = (programs.iterate(state, y, batch, **options, **chain)[1].acceptance for batch in batches)
     np.testing.assert_allclose(padded, alone, rtol=1e-5)
     state = state._replace(z=jnp.array([[1.0, -3.0], [2.0, 0.0], [0.0, 1.0], [0.0, 0.0], [0.0, 0.0], [9.0, 9.0]]))
-    assert learning.learn(state, y, jnp.array([0, 1, 6]), **options, sigma=0.3)[1].largest_z == 3
+    assert programs.learn(state, y, jnp.array([0, 1, 6]), **options, sigma=0.3)[1].largest_z == 3
 
 
 def test_images_as_bytes_give_the_same_iteration(setup):
     generate, optimizer, state, images = setup
     codes = np.uint8(np.round((images + 1) * 127.5))
     options = dict(generate=generate, optimizer=optimizer, whitening=False, chain=CHAIN)
-    from_codes, info = learning.iterate(state, jnp.asarray(codes), jnp.arange(11), **options)
-    from_floats, expected = learning.iterate(state, jnp.float32(codes) / 127.5 - 1, jnp.arange(11), **options)
+    from_codes, info = programs.iterate(state, jnp.asarray(codes), jnp.arange(11), **options)
+    from_floats, expected = programs.iterate(state, jnp.float32(codes) / 127.5 - 1, jnp.arange(11), **options)
     np.testing.assert_allclose(from_codes.z, from_floats.z, atol=1e-5)
     np.testing.assert_allclose(info, expected, rtol=1e-5)
 
@@ -227,7 +232,7 @@ def test_learning_gradient_is_the_sum_over_examples_of_equation_10(setup):
     """(y - f) df/dW / sigma^2, summed over pixels and examples, by explicit Jacobians."""
     generate, _, state, images = setup
     y, z, sigma = images[:3], state.z[:3], 0.3
-    gradient, loss = learning.learning_gradient(generate, state.params, z, y, sigma)
+    gradient, loss = programs.learning_gradient(generate, state.params, z, y, sigma)
     total, squared_error = 0.0, 0.0
     for i in range(3):
         error = y[i] - generate(state.params, z[i])
@@ -242,13 +247,13 @@ def test_learning_gradient_is_the_sum_over_examples_of_equation_10(setup):
 def test_one_iteration_infers_then_learns_at_the_new_z(setup, whitening):
     generate, optimizer, state, images = setup
     indices = jnp.arange(11)
-    new, info = learning.iterate(
+    new, info = programs.iterate(
         state, images, indices, generate=generate, optimizer=optimizer, whitening=whitening, chain=CHAIN
     )
     keys = learning.example_keys(state.key, 1, indices)
-    z = learning.infer_latents(partial(generate, state.params), keys, state.z, images, chain=CHAIN)
+    z = programs.infer_latents(partial(generate, state.params), keys, state.z, images, chain=CHAIN)
     params, z_white = learning.whiten(state.params, z) if whitening else (state.params, z)
-    gradient, loss = learning.learning_gradient(generate, params, z_white, images, 0.3)
+    gradient, loss = programs.learning_gradient(generate, params, z_white, images, 0.3)
     climbed = jax.tree.map(lambda p, g: p + 1e-6 * g, params, gradient)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), new.params, climbed)
     np.testing.assert_allclose(new.z, z_white, atol=1e-4)
@@ -264,8 +269,8 @@ def test_the_optimizer_keeps_its_state_and_sees_the_weights():
     state = first = learning.init(params, optimizer, 6, 2, jax.random.key(0))
     opt_state = optimizer.init(params)
     for _ in range(2):
-        state, _ = learning.learn(state, y, jnp.arange(6), generate=generate, optimizer=optimizer, sigma=0.3)
-        gradient, _ = learning.learning_gradient(generate, params, first.z, y, 0.3)
+        state, _ = programs.learn(state, y, jnp.arange(6), generate=generate, optimizer=optimizer, sigma=0.3)
+        gradient, _ = programs.learning_gradient(generate, params, first.z, y, 0.3)
         updates, opt_state = optimizer.update(jax.tree.map(jnp.negative, gradient), opt_state, params)
         params = optax.apply_updates(params, updates)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), state.params, params)
@@ -274,7 +279,7 @@ def test_the_optimizer_keeps_its_state_and_sees_the_weights():
 def test_a_minibatch_moves_its_own_examples_alone(setup):
     generate, optimizer, state, images = setup
     batch = jnp.array([1, 8])
-    run = lambda b: learning.iterate(
+    run = lambda b: programs.iterate(
         state, images, b, generate=generate, optimizer=optimizer, whitening=False, chain=CHAIN
     )[0]
     moved = np.any(run(batch).z != state.z, axis=1)
@@ -287,7 +292,7 @@ def test_a_small_step_climbs_the_likelihood(setup):
     total = lambda params: sum(
         model.log_joint(partial(generate, params), z, y, 0.3) for z, y in zip(state.z, images, strict=True)
     )
-    gradient, _ = learning.learning_gradient(generate, state.params, state.z, images, 0.3)
+    gradient, _ = programs.learning_gradient(generate, state.params, state.z, images, 0.3)
     step = 1e-7
     climbed = jax.tree.map(lambda p, g: p + step * g, state.params, gradient)
     expected = step * sum(float(jnp.sum(g**2)) for g in jax.tree.leaves(gradient))

@@ -13,6 +13,7 @@ import abp_jax as abp
 from abp_jax import factor_analysis, langevin, learning
 from abp_jax.inference import Chain
 from abp_jax.training import checkpoints
+from tests import programs
 
 CHAIN = Chain(sigma=0.5, sampler="gauss_newton", num_steps=3, step_size=0.5)
 
@@ -83,8 +84,8 @@ def test_sigma_moves_by_the_error_of_this_iteration_before_W_does(curve, indices
     optimizer, indices = optax.sgd(1e-3), jnp.array(indices)
     state = learning.init(params, optimizer, 11, 2, jax.random.key(0))
     options = dict(generate=generate, optimizer=optimizer, whitening=True)
-    fixed, info = learning.iterate(state, curve, indices, chain=CHAIN, **options)
-    moved, _ = learning.iterate(
+    fixed, info = programs.iterate(state, curve, indices, chain=CHAIN, **options)
+    moved, _ = programs.iterate(
         state._replace(sigma=jnp.float32(0.5)), curve, indices, chain=CHAIN._replace(sigma=None), **options
     )
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), moved.params, fixed.params)
@@ -93,7 +94,7 @@ def test_sigma_moves_by_the_error_of_this_iteration_before_W_does(curve, indices
     real = indices[indices < 11]
     f = partial(generate, params)
     keys = learning.example_keys(state.key, 1, real)
-    z = learning.infer_latents(f, keys, state.z[real], curve[real], chain=CHAIN)
+    z = programs.infer_latents(f, keys, state.z[real], curve[real], chain=CHAIN)
     mean_square = jnp.mean((curve[real] - jax.vmap(f)(z)) ** 2)
     rho = len(real) / 11
     np.testing.assert_allclose(moved.sigma**2, (1 - rho) * 0.25 + rho * mean_square, rtol=1e-4)

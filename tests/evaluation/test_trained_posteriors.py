@@ -114,6 +114,8 @@ def test_bounds_and_bracket_meet_the_judge(trained, key):
         assert bounds[0].value < bounds[1].value < bounds[2].value < exact.log_evidence + 4 * bounds[2].standard_error
         np.testing.assert_allclose(bounds[2].value, exact.log_evidence, atol=1)
         draws = exact.sample(key, 32).astype(jnp.float32)
-        bracket = evidence.annealed_bracket(key, f, draws, y, SIGMA, exponents=evidence.temperatures(300))
+        bracket = evidence.annealed_bracket(
+            key, f, draws, y, SIGMA, inverse_temperatures=evidence.inverse_temperatures(300)
+        )
         assert abs(bracket.upper - bracket.lower) < 3
         assert bracket.lower - 1 < exact.log_evidence < bracket.upper + 1

@@ -13,6 +13,7 @@ import abp_jax as abp
 from abp_jax import factor_analysis, learning, model, samplers
 from abp_jax.generators import functional
 from abp_jax.inference import Chain
+from tests import programs
 
 SIGMA = 0.3
 CHAIN = Chain(sigma=SIGMA, sampler="gauss_newton", num_steps=3, step_size=0.4)
@@ -61,8 +62,8 @@ def test_hidden_pixels_have_a_gradient_of_exactly_zero(setup):
         np.testing.assert_array_equal(gradient[~masks[0]], 0)
         assert np.all(gradient[masks[0]] != 0)
     same(
-        learning.learning_gradient(generate, state.params, state.z[:1], y[None], SIGMA, masks[:1]),
-        learning.learning_gradient(generate, state.params, state.z[:1], images[:1], SIGMA, masks[:1]),
+        programs.learning_gradient(generate, state.params, state.z[:1], y[None], SIGMA, masks[:1]),
+        programs.learning_gradient(generate, state.params, state.z[:1], images[:1], SIGMA, masks[:1]),
     )
 
 
@@ -71,9 +72,9 @@ def test_no_chain_feels_a_hidden_pixel(setup, sampler):
     _, generate, state, images, masks = setup
     f, keys = partial(generate, state.params), learning.example_keys(state.key, 1, jnp.arange(11))
     chain = CHAIN._replace(sampler=sampler, step_size=0.05)
-    z = learning.infer_latents(f, keys, state.z, images, masks, chain=chain)
-    same(learning.infer_latents(f, keys, state.z, jnp.where(masks, images, 7.0), masks, chain=chain), z)
-    assert not np.allclose(learning.infer_latents(f, keys, state.z, images, chain=chain), z)
+    z = programs.infer_latents(f, keys, state.z, images, masks, chain=chain)
+    same(programs.infer_latents(f, keys, state.z, jnp.where(masks, images, 7.0), masks, chain=chain), z)
+    assert not np.allclose(programs.infer_latents(f, keys, state.z, images, chain=chain), z)
 
 
 # Learning
@@ -83,7 +84,7 @@ def test_a_full_mask_is_no_mask(setup):
     _, generate, state, images, masks = setup
     options = dict(generate=generate, optimizer=optax.sgd(1e-6), whitening=True, chain=CHAIN)
     (state_a, info_a), (state_b, info_b) = (
-        learning.iterate(state, images, jnp.arange(11), m, **options) for m in (None, jnp.ones_like(masks))
+        programs.iterate(state, images, jnp.arange(11), m, **options) for m in (None, jnp.ones_like(masks))
     )
     same(state_b.params, state_a.params, atol=1e-5)
     same(state_b.z, state_a.z, atol=1e-4)
@@ -92,7 +93,7 @@ def test_a_full_mask_is_no_mask(setup):
 
 def test_learning_gradient_and_loss_are_those_of_the_seen_numbers(setup):
     _, generate, state, images, masks = setup
-    gradient, loss = learning.learning_gradient(generate, state.params, state.z, images, SIGMA, masks)
+    gradient, loss = programs.learning_gradient(generate, state.params, state.z, images, SIGMA, masks)
 
     def by_hand(params):
         errors = images - jax.vmap(partial(generate, params))(state.z)
@@ -112,7 +113,7 @@ def test_chain_on_a_linear_model_reaches_the_posterior_given_what_is_seen(key):
     mask = jnp.array([True, False, True, False])
     exact = factor_analysis.FactorAnalysis(loading[mask], jnp.zeros(2), jnp.asarray(0.8))
     posterior = factor_analysis.posterior(exact, y[mask][None])
-    z = learning.infer_latents(
+    z = programs.infer_latents(
         lambda z: loading @ z,
         learning.example_keys(key, 0, jnp.arange(n)),
         jnp.broadcast_to(posterior.mean, (n, 2)),
