@@ -31,7 +31,7 @@ class FitResult(NamedTuple):
       losses: mean squared reconstruction error per number of y, one for each iteration done.
       state: the whole ABPState.
       sigma: standard deviation of the noise: as given, as learned, or as annealed in the last iteration.
-      acceptance: share of the proposals that the chains of the last iteration accepted; nan without an accept step.
+      acceptance: share of proposals accepted in the last iteration; nan without a Metropolis correction.
       chain: the settings of the chains, with the defaults filled in and this sigma.
     """
 

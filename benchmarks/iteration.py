@@ -22,9 +22,9 @@ from benchmarks.timing import Clock, Section, Settings, alternate, stopwatch
 SIGMA, STEP_SIZE = 0.3, 0.003  # small enough for weights that have learned nothing yet
 TORCH = {"eager": "PyTorch", "compile": "torch.compile"}
 ROWS = {
-    "iteration": "an iteration, 30 plain Langevin steps",
+    "iteration": "an iteration, 30 unadjusted Langevin steps",
     "default": "an iteration, our default sampler and whitening",
-    "ten steps": "ten plain Langevin steps",
+    "ten steps": "ten unadjusted Langevin steps",
     "learning": "the gradient in W (PyTorch: and Adam)",
     "images": "from z to eleven images",
     "image": "from z to one image",

@@ -56,7 +56,7 @@ def to_torch(weights: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
 
 
 class Learner:
-    """Alternating back-propagation with plain Langevin steps, from our weights, images and z; compiled or not."""
+    """Alternating back-propagation with unadjusted Langevin steps, from our weights, images and z; compiled or not."""
 
     def __init__(self, weights: dict, images: np.ndarray, z: np.ndarray, compiled: bool = False, device: str = "cpu"):
         state = to_torch(weights)

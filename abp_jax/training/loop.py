@@ -25,7 +25,7 @@ class Run(NamedTuple):
     Attributes:
       state: after the last sound iteration.
       losses: one for each iteration of the whole run, nan where it is still to come; (num_iterations,).
-      acceptance: of the last iteration's chains, a scalar; nan for chains without an accept step.
+      acceptance: of the last iteration's chains, a scalar; nan without a Metropolis correction.
       failure: SOUND, CHAIN_DIVERGED or LEARNING_DIVERGED; the loop stands still once it is not SOUND. A scalar.
     """
 

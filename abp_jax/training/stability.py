@@ -16,7 +16,7 @@ from abp_jax.training import loop
 def largest_stable_steps(
     f: Callable, images: jax.Array, z: jax.Array, sigma: float, masks: jax.Array | None = None
 ) -> jax.Array:
-    """Returns for each example the largest step size at which plain Langevin is stable: (n,).
+    """Returns for each example the largest step size at which unadjusted Langevin is stable: (n,).
 
     Up to d = 8 exact for the Gauss-Newton precision at z (see `langevin.largest_stable_step`), above an estimate by
     power iteration, which is never too small.
