@@ -15,8 +15,8 @@ The spine, in the order in which one reads it:
 Beside it:
 
 - images: what is observed. data, datasets, masks, observation
-- training: long runs. loop, session, settings, devices, checkpoints, stability, compilation_cache, compiler, records
-- evaluation: how good. quadrature, evidence, diagnostics, metrics, paths, baselines
+- training: long runs. loop, session, settings, devices, checkpoints, stability, compilation_cache, compiler
+- evaluation: how good. quadrature, evidence, diagnostics, metrics, comparison, paths, baselines
 - widgets: what is on the screen. explorer, laboratory, monitor; imported when first used
 """
 
@@ -33,7 +33,7 @@ from abp_jax import (
     model,
     samplers,
 )
-from abp_jax.evaluation import baselines, diagnostics, evidence, metrics, paths, quadrature
+from abp_jax.evaluation import baselines, comparison, diagnostics, evidence, metrics, paths, quadrature
 from abp_jax.evaluation.metrics import reconstruction_error
 from abp_jax.fitting import ChainDiverged, FitResult, fit
 from abp_jax.generators import ConvGenerator, LinearGenerator, MLPGenerator, latent_grid, reconstruct
