@@ -92,13 +92,13 @@ def run(
     return Run(drawn.z, drawn.info.acceptance, step_size, seconds, gradients)
 
 
-def _sampler(y, f, name, sigma, latent_dim):
+def _sampler(y: jax.Array, f: Callable, name: str, sigma: float, latent_dim: int):
     """The chain on the posterior of one image."""
     average = partial(inference.mean_precision, f, latent_dim, sigma)
     return samplers.KINDS[name].make(model.given(f, y, sigma)._replace(mean_precision=average))
 
 
-def _for_all_images(function):
+def _for_all_images(function: Callable):
     """The function of one image's (key, y, ...) for those of all images, compiled for each f and kind of chain."""
 
     @partial(jax.jit, static_argnames=("f", "name", "sigma", "latent_dim", "num_steps"))
@@ -189,7 +189,7 @@ def efficiency(drawn: Run, exact: Sequence[ExactPosterior]) -> Efficiency:
 
 @jax.jit
 @jax.vmap
-def _worst(x):
+def _worst(x: np.ndarray):
     return diagnostics.effective_sample_size(x).min(), diagnostics.r_hat(x).max()
 
 

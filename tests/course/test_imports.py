@@ -96,3 +96,17 @@ def test_samplers_are_named_in_one_place():
                 strings = {n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
                 compared += [(name, s) for s in strings & (set(KINDS) | {"mala"})]
     assert compared == []
+
+
+def test_the_house_keeps_its_measure():
+    """A spine of 1,700 lines, no file over 300, no function over 60 without its documentation, arguments with types."""
+    sizes = {file: len(file.read_text("utf-8").splitlines()) for file in LIBRARY.rglob("*.py")}
+    assert sum(sizes[LIBRARY / f"{name}.py"] for name in SPINE) <= 1700
+    assert {file.name: lines for file, lines in sizes.items() if lines > 300} == {}
+    nodes = [node for file in sizes for node in ast.walk(ast.parse(file.read_text("utf-8")))]
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
+    documentation = {node.name: len((ast.get_docstring(node, clean=False) or "").splitlines()) for node in functions}
+    lengths = {f.name: f.end_lineno - f.lineno + 1 - documentation[f.name] for f in functions}
+    assert {name: length for name, length in lengths.items() if length > 60} == {}
+    arguments = [a for f in functions for a in f.args.args + f.args.kwonlyargs if a.arg not in ("self", "cls")]
+    assert sum(a.annotation is not None for a in arguments) / len(arguments) >= 0.9
