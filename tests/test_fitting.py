@@ -265,6 +265,7 @@ def test_resume_and_first_layer_must_fit(small_generator, tiny_faces, key):
         abp.fit(small_generator, 255 * np.abs(tiny_faces), 4, key=key)
 
 
+@pytest.mark.slow
 def test_a_hundred_latent_dimensions_just_work(key):
     """The default sampler above d = 8, in minibatches, on images as bytes."""
     faces = np.uint8(np.round((abp.load_lion_tiger(size=8) + 1) * 127.5))

@@ -101,6 +101,7 @@ def test_forward_and_reverse_derivatives_agree(key):
     np.testing.assert_allclose(forward, reverse, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_bfloat16_computes_in_half_the_bytes_and_learns_the_same(small_faces, key):
     losses = {}
     for dtype in (jnp.float32, jnp.bfloat16):

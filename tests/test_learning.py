@@ -180,6 +180,7 @@ def test_mean_precision_is_exact_where_it_is_known():
     np.testing.assert_allclose(curved[0, 0] - 1, 1, atol=4 * np.sqrt(2 / 2000))
 
 
+@pytest.mark.slow
 def test_whitening_does_not_blow_up_directions_that_the_data_do_not_use(key):
     """Data of rank 2 and d = 12: on new data every direction of z keeps about the scale of the prior."""
     rng = np.random.default_rng(0)

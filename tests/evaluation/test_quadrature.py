@@ -72,6 +72,7 @@ def test_agrees_with_a_plain_fine_grid():
     np.testing.assert_allclose(posterior.mean, mean, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_network_s_posterior_is_stable_under_refinement(small_faces, key):
     generator = abp.ConvGenerator(image_size=16, width=4, rngs=nnx.Rngs(0))
     generator = abp.fit(generator, small_faces, num_iterations=60, key=key, progress=False).generator

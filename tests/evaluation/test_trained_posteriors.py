@@ -12,6 +12,8 @@ import abp_jax as abp
 from abp_jax import langevin, model, samplers
 from abp_jax.evaluation import evidence, quadrature
 
+pytestmark = pytest.mark.slow
+
 SIGMA, CHAINS, STEPS = 0.3, 200, 60
 
 

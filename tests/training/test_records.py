@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import jax
 import numpy as np
 import pytest
 
@@ -51,16 +52,16 @@ def test_generators_are_those_of_the_settings(name):
         generator, z = experiment.generator(run)
         assert generator.latent_dim == experiment.settings[run]["latent_dim"]
         assert z.shape == (min(1000, len(learned)), generator.latent_dim)
-        assert generator(z[0]).shape == learned.shape[1:]
+        assert jax.eval_shape(generator, z[0]).shape == learned.shape[1:]
 
 
 @pytest.mark.parametrize(("name", "run", "least"), [("regimes", "good", 0.9), ("against_pca", (20, 0), 0.9)])
 def test_the_z_on_file_are_of_the_images_of_the_split(name, run, least):
     """Of nearly all images the z that stands in their row is a better one than that of the next row."""
     experiment = abp.load_experiment(name)
-    images = experiment.splits(run)["learned"].images[:300]
+    images = experiment.splits(run)["learned"].images[:100]
     generator, z = experiment.generator(run)
-    own, others = (abp.reconstruction_error(generator, np.roll(z[:300], k, axis=0), images) for k in (0, 1))
+    own, others = (abp.reconstruction_error(generator, np.roll(z[:100], k, axis=0), images) for k in (0, 1))
     assert np.mean(own < others) > least
 
 
