@@ -121,7 +121,7 @@ def compiled(function: Callable, static: Sequence[str] = ()) -> Callable:
 
     static: names of arguments that are no arrays; each value of theirs is a program of its own.
     """
-    names = inspect.signature(function)
+    names = list(inspect.signature(function).parameters)[1:]
 
     @partial(jax.jit, static_argnums=(0, 1))
     def program(graphdef, static, state, arrays):
@@ -129,10 +129,10 @@ def compiled(function: Callable, static: Sequence[str] = ()) -> Callable:
 
     @wraps(function)
     def call(generator, *args, **kwargs):
-        arguments = names.bind(generator, *args, **kwargs).arguments
-        graphdef, state = nnx.split(arguments.pop(next(iter(names.parameters))))
-        fixed = tuple((name, arguments.pop(name)) for name in static if name in arguments)
-        return program(graphdef, fixed, state, dict(arguments))
+        graphdef, state = nnx.split(generator)
+        arrays = dict(zip(names, args, strict=False)) | kwargs
+        fixed = tuple((name, arrays.pop(name)) for name in static if name in arrays)
+        return program(graphdef, fixed, state, arrays)
 
     call.program = program
     return call
