@@ -84,6 +84,7 @@ def run(
     elif num_warmup:
         state = _run(key_warmup, images, state, step_size, num_steps=num_warmup, **settings).state
     program = _run.lower(key_run, images, state, step_size, num_steps=num_steps, **settings).compile()
+    jax.block_until_ready((state, step_size))  # warmup may still be under way
     begin = time.perf_counter()
     drawn = jax.block_until_ready(program(key_run, images, state, step_size))
     seconds = time.perf_counter() - begin
@@ -241,13 +242,14 @@ def draw_dots(values: dict[str, tuple[np.ndarray, np.ndarray]], ax: "Axes") -> "
 
 
 def draw_bars(values: dict[str, float], ax: "Axes") -> "Axes":
-    """Draws a bar for every name, its value beside it; none and a dash for nan."""
+    """Draws a bar for every name, its value beside it, or "none" for nan."""
     places, lengths = np.arange(len(values)), np.array(list(values.values()))
     ax.barh(places, np.nan_to_num(lengths), color=[f"C{k}" for k in places], height=0.65)
     for k, value in enumerate(lengths):
-        text = " –" if np.isnan(value) else f" {value:,.0f}" if value > 10 else f" {value:.2f}"
+        text = " none" if np.isnan(value) else f" {value:,.0f}" if value > 10 else f" {value:.2f}"
         ax.text(np.nan_to_num(value), k, text, va="center", fontsize=9)
     ax.set(xlim=(0, 1.3 * np.nanmax(lengths)), yticks=places, yticklabels=list(values))
+    ax.locator_params(axis="x", nbins=4)
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
     return ax

@@ -120,7 +120,7 @@ def test_figures_show_the_numbers(exact):
     comparison.draw_dots({"a": (np.array([1.0, 2.0]), np.array([0.1, 0.1]))}, middle)
     np.testing.assert_allclose(middle.containers[0].lines[0].get_ydata(), [1, 2])
     comparison.draw_bars({"a": 3.0, "b": np.nan}, right)
-    assert [bar.get_width() for bar in right.patches] == [3, 0] and [t.get_text() for t in right.texts][1] == " –"
+    assert [bar.get_width() for bar in right.patches] == [3, 0] and [t.get_text() for t in right.texts][1] == " none"
     integrator = quadrature.PosteriorQuadrature(lambda z: f(z)[:, None, None], SIGMA)
     comparison.draw_posterior(integrator, IMAGES[0][:, None, None], exact[0], last)
     image = last.images[0]
