@@ -117,23 +117,20 @@ def fit(
       batch_size: examples for each iteration, by default all. The last batch of a pass may be smaller.
       mesh: devices to share the examples among, for instance `jax.make_mesh((4,), ("examples",))`; by default one
         device. The result is the same to rounding. In a run of several processes each passes the same arguments.
-      checkpoint_dir: folder where the state is saved every `checkpoint_every` iterations and at the end. If it already
-        holds a checkpoint of the same settings, the run continues from it, to the same bits. (Two schedules count as
-        the same.)
+      checkpoint_dir: folder where the state is saved every `checkpoint_every` iterations and at the end. From a
+        checkpoint of the same settings (two schedules count as the same) the run continues, to the same bits.
       checkpoint_every: iterations between two checkpoints.
       resume: a FitResult to continue from. Settings may differ, for instance a smaller sigma in every stage; the chains
         keep the key that they began with.
       progress: show a progress bar.
       callback: called as callback(done, snapshot) with the number of iterations done, for instance a `TrainingMonitor`:
         before the first iteration, after every compiled call (about five times a second), and once more with the same
-        number when the run has ended, by itself, by the stop button or because a chain diverged. During the call
-        snapshot() returns the FitResult so far, a copy that stays good; of several processes all ask for it, or none.
-        What the callback raises ends the run, after a checkpoint if there is a checkpoint_dir, and carries the
-        FitResult in its attribute `result`.
+        number when the run has ended, however it did. During the call snapshot() returns the FitResult so far, a copy
+        that stays good; of several processes all ask for it, or none. What the callback raises ends the run, after a
+        checkpoint if there is a checkpoint_dir, and carries the FitResult in its attribute `result`.
 
     Raises:
-      ValueError: arguments that don't fit together, for instance learn_sigma with a schedule, or a checkpoint of other
-        settings.
+      ValueError: arguments that don't fit together (learn_sigma with a schedule), or a checkpoint of other settings.
       ChainDiverged: a chain diverged; the message says when, and which step size would be stable.
     """
     generate, images, mask = observe(generator, images, mask, measure)
@@ -162,10 +159,11 @@ def fit(
     iterate = partial(learning.iterate, generate=generate, optimizer=optimizer, chain=chain, whitening=whitening)
     phases = [(learn, min(num_warmup, num_iterations)), (iterate, num_iterations)]
     phases = [(loop.compile_advance(phase, batch), end) for phase, end in phases]
-    explain = lambda run, t: why_diverged(generate, run, images, batch(t), chain, t >= num_warmup, mask)
+    cause = lambda run, t: why_diverged(generate, run, images, batch(t), chain, t >= num_warmup, mask)
+    explain = lambda run, t: f"with step_size={chain.step_size:g}. {cause(run, t)}"
     save = partial(checkpoints.save, checkpoint_dir, settings=record) if checkpoint_dir is not None else None
-    result = partial(_result, generator, devices, chain)
-    session = Session(loop.start(state, losses, num_iterations), len(losses), result, save, callback)
+    run, result = loop.start(state, losses, num_iterations), partial(_result, generator, devices, chain)
+    session = Session(run, len(losses), result, save, callback)
     return _run(session, images, mask, phases, num_iterations, checkpoint_every, progress, explain)
 
 
@@ -187,10 +185,8 @@ def _run(session, images, mask, phases, num_iterations, checkpoint_every, progre
                 )
         try:
             if not session.sound:
-                cause = explain(session.run, session.done)
-                raise ChainDiverged(
-                    f"Diverged at iteration {session.done + 1} {cause} {WHERE_THE_REST_IS}", session.result()
-                )
+                message = f"{explain(session.run, session.done)} {WHERE_THE_REST_IS}"
+                raise ChainDiverged(f"Diverged at iteration {session.done + 1} {message}", session.result())
             session.save()
         finally:
             session.report()

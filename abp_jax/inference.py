@@ -56,6 +56,12 @@ def example_keys(key: jax.Array, iteration: jax.Array | int, indices: jax.Array)
     return jax.vmap(lambda i: jax.random.fold_in(at_iteration, i))(indices)
 
 
+def sampler_of(name: str, f: Callable, y: jax.Array, sigma: float, latent_dim: int, mask: jax.Array | None = None):
+    """Returns the Sampler `samplers.KINDS[name]` on p(z | y) of one example. f: z -> f(z; W); mask: like y."""
+    average = partial(mean_precision, f, latent_dim, sigma)
+    return samplers.KINDS[name].make(model.given(f, y, sigma, mask=mask)._replace(mean_precision=average))
+
+
 def run_chains(
     f: Callable, keys: jax.Array, z: jax.Array, images: jax.Array, masks: jax.Array | None = None, *, chain: Chain
 ) -> tuple[jax.Array, jax.Array]:
@@ -69,11 +75,9 @@ def run_chains(
     Returns:
       The new z, (n, d), and each example's mean acceptance, (n,): nan for a chain without a Metropolis correction.
     """
-    average = partial(mean_precision, f, z.shape[1], chain.sigma)
 
     def one(key, z, y, mask):
-        density = model.given(f, y, chain.sigma, mask=mask)._replace(mean_precision=average)
-        sampler = samplers.KINDS[chain.sampler].make(density)
+        sampler = sampler_of(chain.sampler, f, y, chain.sigma, z.size, mask)
         key, init_key = jax.random.split(key) if sampler.draws else (key, key)
         step = lambda key, state: sampler.step(key, state, chain.step_size)
         states, info = langevin.sample(key, sampler.init(init_key, z), step, chain.num_steps)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from abp_jax import inference, model, samplers
+from abp_jax import inference, samplers
 from abp_jax.evaluation import diagnostics
 from abp_jax.evaluation.quadrature import ExactPosterior, PosteriorQuadrature
 
@@ -69,12 +69,10 @@ def run(
     Raises:
       ValueError: there is no such sampler, z doesn't fit the images, or a number is not positive.
     """
-    if sampler not in samplers.KINDS:
-        raise ValueError(f"sampler must be one of {sorted(samplers.KINDS)}, got {sampler!r}.")
     if jnp.ndim(z) != 3 or len(z) != len(images):
         raise ValueError(f"z must have the shape ({len(images)}, chains, d) for these images, got {jnp.shape(z)}.")
     z = jnp.asarray(z)
-    inference.check_positive(sigma=sigma, step_size=np.min(step_size), num_steps=num_steps)
+    inference.check_chain(z.shape[2], sigma, sampler, num_steps, np.min(step_size))
     key_start, key_warmup, key_run = (jax.random.split(k, len(images)) for k in jax.random.split(key, 3))
     step_size = jnp.broadcast_to(jnp.asarray(step_size, float), len(images))
     settings = dict(f=f, name=sampler, sigma=float(sigma), latent_dim=z.shape[2])
@@ -88,15 +86,9 @@ def run(
     begin = time.perf_counter()
     drawn = jax.block_until_ready(program(key_run, images, state, step_size))
     seconds = time.perf_counter() - begin
-    gradients = _sampler(images[0], **settings).gradients
+    gradients = inference.sampler_of(sampler, f, images[0], sigma, z.shape[2]).gradients
     gradients = z.shape[2] if gradients is None else gradients
     return Run(drawn.z, drawn.info.acceptance, step_size, seconds, gradients)
-
-
-def _sampler(y: jax.Array, f: Callable, name: str, sigma: float, latent_dim: int):
-    """The chain on the posterior of one image."""
-    average = partial(inference.mean_precision, f, latent_dim, sigma)
-    return samplers.KINDS[name].make(model.given(f, y, sigma)._replace(mean_precision=average))
 
 
 def _for_all_images(function: Callable):
@@ -105,7 +97,7 @@ def _for_all_images(function: Callable):
     @partial(jax.jit, static_argnames=("f", "name", "sigma", "latent_dim", "num_steps"))
     def program(keys, images, *arrays, f, name, sigma, latent_dim, **num_steps):
         def one(key, y, *arrays):
-            return function(key, _sampler(y, f, name, sigma, latent_dim), *arrays, **num_steps)
+            return function(key, inference.sampler_of(name, f, y, sigma, latent_dim), *arrays, **num_steps)
 
         return jax.vmap(one)(keys, images, *arrays)
 

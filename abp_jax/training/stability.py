@@ -58,18 +58,6 @@ def why_diverged(
       in_chain: whether that iteration ran chains, which warm-up does not.
       masks: like images, True where they are seen; by default everywhere.
     """
-    return f"with step_size={chain.step_size:g}. {_cause(generate, run, images, indices, chain, in_chain, masks)}"
-
-
-def _cause(
-    generate: Callable,
-    run: loop.Run,
-    images: jax.Array,
-    indices: jax.Array,
-    chain: Chain,
-    in_chain: bool,
-    masks: jax.Array | None,
-):
     if run.failure == loop.LEARNING_DIVERGED or not in_chain:
         return LEARNING_DIVERGED
     kind = KINDS[chain.sampler]
