@@ -159,8 +159,7 @@ def fit(
     iterate = partial(learning.iterate, generate=generate, optimizer=optimizer, chain=chain, whitening=whitening)
     phases = [(learn, min(num_warmup, num_iterations)), (iterate, num_iterations)]
     phases = [(loop.compile_advance(phase, batch), end) for phase, end in phases]
-    cause = lambda run, t: why_diverged(generate, run, images, batch(t), chain, t >= num_warmup, mask)
-    explain = lambda run, t: f"with step_size={chain.step_size:g}. {cause(run, t)}"
+    explain = lambda run, t: why_diverged(generate, run, images, batch(t), chain, t >= num_warmup, mask)
     save = partial(checkpoints.save, checkpoint_dir, settings=record) if checkpoint_dir is not None else None
     run, result = loop.start(state, losses, num_iterations), partial(_result, generator, devices, chain)
     session = Session(run, len(losses), result, save, callback)
@@ -185,7 +184,7 @@ def _run(session, images, mask, phases, num_iterations, checkpoint_every, progre
                 )
         try:
             if not session.sound:
-                message = f"{explain(session.run, session.done)} {WHERE_THE_REST_IS}"
+                message = f"with {explain(session.run, session.done)} {WHERE_THE_REST_IS}"
                 raise ChainDiverged(f"Diverged at iteration {session.done + 1} {message}", session.result())
             session.save()
         finally:

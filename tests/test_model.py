@@ -166,3 +166,16 @@ def test_wrong_shape_raises_and_names_both(density, y):
 def test_wrong_shape_raises_under_vmap_and_jit():
     with pytest.raises(ValueError, match=r"shape \(2, 3\), but y has shape \(3,\)"):
         jax.jit(jax.vmap(lambda y: model.log_joint(curved, jnp.asarray(Z), y, SIGMA)))(jnp.zeros((4, 3)))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_given_an_observation_the_density_is_that_of_z_alone(key, temperature):
+    """With every setting passed on: another sigma, temperature or mask would be another density."""
+    weights, y = jax.random.normal(key, (5, 2)), jnp.array([1.0, -1.0, 0.5, 2.0, 0.3])
+    f, z, mask = (lambda z: jnp.tanh(weights @ z)), jnp.array([0.4, -0.7]), jnp.array([True, True, False, True, False])
+    density = model.given(f, y, 0.6, temperature, mask)
+    by_hand = -0.5 * z @ z - jnp.log(2 * jnp.pi) - 0.5 * jnp.sum(((y - f(z)) / 0.6)[mask] ** 2) / temperature
+    by_hand -= 0.5 * 3 * jnp.log(2 * jnp.pi * 0.6**2) / temperature
+    np.testing.assert_allclose(density.log_density(z), by_hand, rtol=1e-5)
+    squares = z @ z + jnp.sum(((y - f(z)) / 0.6)[mask] ** 2) / temperature
+    np.testing.assert_allclose(jnp.sum(density.residual(z) ** 2), squares, rtol=1e-5)

@@ -47,7 +47,7 @@ def why_diverged(
     in_chain: bool,
     masks: jax.Array | None = None,
 ) -> str:
-    """Says why a run failed, and what to do.
+    """Says with which step size a run failed, why, and what to do.
 
     Args:
       generate: (params, z) -> f(z; W).
@@ -58,18 +58,19 @@ def why_diverged(
       in_chain: whether that iteration ran chains, which warm-up does not.
       masks: like images, True where they are seen; by default everywhere.
     """
+    step_size = f"step_size={chain.step_size:g}. "
     if run.failure == loop.LEARNING_DIVERGED or not in_chain:
-        return LEARNING_DIVERGED
+        return step_size + LEARNING_DIVERGED
     kind = KINDS[chain.sampler]
     if kind.stable_below is not None:
-        return CHOOSE_ABOUT_A_HALF.format(kind.stable_below)
+        return step_size + CHOOSE_ABOUT_A_HALF.format(kind.stable_below)
     f, sigma = partial(generate, run.state.params), learning.noise_level(run.state, chain.sigma)
     indices = indices[indices < len(images)][:64]
     masks = None if masks is None else masks[indices]
     stable = float(jnp.min(largest_stable_steps(f, images[indices], run.state.z[indices], sigma, masks)))
     return (
-        f"A Langevin chain left every reasonable range: where W stands, the largest stable step is {stable:.2g}. "
-        "Pass a step_size below that (it shrinks as W learns: half of it is safer), or leave `sampler` to its default, "
+        f"{step_size}A Langevin chain left every reasonable range: where W stands, the largest stable step is "
+        f"{stable:.2g}. Pass a step_size below that (it shrinks as W learns: half of it is safer), or leave `sampler` to its default, "
         "whose step has no unit."
     )
 

@@ -85,7 +85,7 @@ def table(chain: Kind, target: Target, step_size: float, run: Run) -> str:
         ("exact standard deviation", _texts(np.sqrt(target.exact_variances), ".3g")),
         ("drift multiplies by", _texts(multipliers(chain, target, step_size), ".2f")),
         ("long-run variance / exact", _texts(stationary_variances(chain, target, step_size), ".2f")),
-        ("trajectory's / exact", variances),
+        ("this trajectory / exact", variances),
     ]
     first = "".join(f"<tr><td>{a}</td><td>{b}</td></tr>" for a, b in lines)
     second = "".join(f"<tr><td>{a}</td>{''.join(f'<td>{b}</td>' for b in values)}</tr>" for a, values in directions)
