@@ -70,8 +70,8 @@ def why_diverged(
     stable = float(jnp.min(largest_stable_steps(f, images[indices], run.state.z[indices], sigma, masks)))
     return (
         f"{step_size}A Langevin chain left every reasonable range: where W stands, the largest stable step is "
-        f"{stable:.2g}. Pass a step_size below that (it shrinks as W learns: half of it is safer), or leave `sampler` to its default, "
-        "whose step has no unit."
+        f"{stable:.2g}. Pass a step_size below that (it shrinks as W learns: half of it is safer), or leave `sampler` "
+        "to its default, whose step has no unit."
     )
 
 
