@@ -15,7 +15,8 @@ The spine, in the order in which one reads it:
 Beside it:
 
 - images: what is observed. data, datasets, masks, observation
-- training: long runs. loop, session, settings, devices, checkpoints, stability, compilation_cache, compiler, records
+- compilation: programs, compilation_cache, compiler
+- training: long runs. loop, session, settings, devices, checkpoints, generator_files, stability, records
 - evaluation: how good. quadrature, evidence, diagnostics, metrics, comparison, paths, baselines
 - widgets: what is on the screen. explorer, laboratory, monitor; imported when first used
 """
@@ -33,6 +34,7 @@ from abp_jax import (
     model,
     samplers,
 )
+from abp_jax.compilation import compilation_cache, compiler, programs
 from abp_jax.evaluation import baselines, comparison, diagnostics, evidence, metrics, paths, quadrature
 from abp_jax.evaluation.metrics import reconstruction_error
 from abp_jax.fitting import ChainDiverged, FitResult, fit
@@ -49,9 +51,9 @@ from abp_jax.images.datasets import (
     load_textures,
 )
 from abp_jax.inference import infer
-from abp_jax.training import checkpoints, compilation_cache, compiler, devices, loop, records, stability
-from abp_jax.training.checkpoints import load_generator, load_lion_tiger_generator, save_generator
+from abp_jax.training import checkpoints, devices, generator_files, loop, records, stability
 from abp_jax.training.devices import describe_device
+from abp_jax.training.generator_files import load_generator, load_lion_tiger_generator, save_generator
 from abp_jax.training.records import load_experiment
 
 __version__ = "0.1.0"

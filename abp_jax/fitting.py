@@ -13,11 +13,12 @@ from flax import nnx
 
 from abp_jax import learning
 from abp_jax.generators import functional, with_params
+from abp_jax.images import arguments
 from abp_jax.images.observation import observe
-from abp_jax.inference import Chain, check_chain, check_positive
+from abp_jax.inference import Chain, check_chain
 from abp_jax.training import checkpoints, loop, settings
 from abp_jax.training.devices import Devices, mesh_of
-from abp_jax.training.session import WHERE_THE_REST_IS, ProgressBar, Session, begin_or_continue
+from abp_jax.training.session import Session, begin_or_continue
 from abp_jax.training.settings import constant_then_cosine, default_learning_rate  # noqa: F401
 from abp_jax.training.stability import why_diverged
 
@@ -133,27 +134,29 @@ def fit(
       ValueError: arguments that don't fit together (learn_sigma with a schedule), or a checkpoint of other settings.
       ChainDiverged: a chain diverged; the message says when, and which step size would be stable.
     """
+    mesh = mesh or mesh_of(images)
     generate, images, mask = observe(generator, images, mask, measure)
-    batch_size = len(images) if batch_size is None else int(batch_size)
+    num_iterations = arguments.whole("num_iterations", num_iterations)
+    batch_size = arguments.whole("batch_size", len(images) if batch_size is None else batch_size)
+    every = arguments.whole("checkpoint_every", checkpoint_every)
     learning_rate = default_learning_rate(generator) if learning_rate is None else learning_rate
-    check_positive(num_iterations=num_iterations, batch_size=batch_size, checkpoint_every=checkpoint_every)
-    settings.check(generator, images, whitening, callback)
+    settings.check(generator, len(images), key, num_warmup, learning_rate, weight_decay, whitening, callback)
     lowest = settings.smallest_sigma(sigma, learn_sigma, num_iterations)
     chain = check_chain(generator.latent_dim, lowest, sampler, num_steps, step_size)
-    plan = dict(sigma=sigma, learn_sigma=learn_sigma, learning_rate=learning_rate, num_iterations=num_iterations)
-    plan |= dict(whitening=bool(whitening), num_warmup=int(num_warmup), weight_decay=float(weight_decay))
-    record = settings.record(chain, generator, images, key, mask, measure, batch_size=batch_size, **plan)
-    chain = chain._replace(sigma=sigma) if callable(sigma) else chain
-    optimizer = settings.adam(learning_rate, num_iterations, weight_decay)
-    state = learning.init(functional(generator)[1], optimizer, len(images), generator.latent_dim, key)
+    params = functional(generator)[1]
+    optimizer = settings.optimizer(generate, params, generator.latent_dim, learning_rate, num_iterations, weight_decay)
+    state = learning.init(params, optimizer, len(images), generator.latent_dim, key)
     state, losses = state._replace(sigma=jnp.float32(sigma) if learn_sigma else None), np.zeros(0)
     if resume is not None:
-        state, losses = settings.resumed(resume.state, state), resume.losses
-        record["resumed_from"] = len(losses)
+        state, losses = settings.resumed(resume, state)
+    plan = dict(sigma=sigma, learn_sigma=learn_sigma, learning_rate=learning_rate, num_iterations=num_iterations)
+    plan |= dict(whitening=bool(whitening), num_warmup=int(num_warmup), weight_decay=float(weight_decay))
+    plan |= dict(batch_size=batch_size, start=(generate, state.params), resumed_from=len(losses))
+    record = settings.record(chain, generator, images, key, mask, measure, **plan)
+    chain = chain._replace(sigma=sigma) if callable(sigma) else chain
 
-    devices = Devices(mesh or mesh_of(images))
+    devices = Devices(mesh)
     state, images, mask = devices.distribute(state, images, mask)
-    state, losses = begin_or_continue(checkpoint_dir, state, losses, record)
     batch = lambda t: devices.share_out(loop.batch_indices(key, t, len(images), batch_size, devices.size))
     learn = partial(learning.learn, generate=generate, optimizer=optimizer, sigma=chain.sigma)
     iterate = partial(learning.iterate, generate=generate, optimizer=optimizer, chain=chain, whitening=whitening)
@@ -161,39 +164,15 @@ def fit(
     phases = [(loop.compile_advance(phase, batch), end) for phase, end in phases]
     explain = lambda run, t: why_diverged(generate, run, images, batch(t), chain, t >= num_warmup, mask)
     save = partial(checkpoints.save, checkpoint_dir, settings=record) if checkpoint_dir is not None else None
-    run, result = loop.start(state, losses, num_iterations), partial(_result, generator, devices, chain)
-    session = Session(run, len(losses), result, save, callback)
-    return _run(session, images, mask, phases, num_iterations, checkpoint_every, progress, explain)
-
-
-def _run(session, images, mask, phases, num_iterations, checkpoint_every, progress, explain):
-    """Runs all phases, with the bar, checkpoints and the callback in between, and returns the result."""
-    with loop.stop_requests() as stop_requested:
-        session.report()  # before the bar, which thus stays below a picture
-        with ProgressBar(num_iterations, session.done, progress) as bar:
-            for run, done in loop.calls(session.run, images, mask, phases, checkpoint_every, stop_requested):
-                if not session.move(run, done):
-                    break
-                bar.show(run, done)
-                if done % checkpoint_every == 0:
-                    session.save()
-                session.report()
-            if session.sound and session.done < num_iterations:
-                bar.write(
-                    f"Stopped after {session.done} of {num_iterations} iterations; the result so far is returned."
-                )
-        try:
-            if not session.sound:
-                message = f"with {explain(session.run, session.done)} {WHERE_THE_REST_IS}"
-                raise ChainDiverged(f"Diverged at iteration {session.done + 1} {message}", session.result())
-            session.save()
-        finally:
-            session.report()
-    return session.result()
+    with checkpoints.in_use(checkpoint_dir):
+        state, losses = begin_or_continue(checkpoint_dir, state, losses, record, num_iterations)
+        run, result = loop.start(state, losses, num_iterations), partial(_result, generator, devices, chain)
+        session = Session(run, len(losses), result, save, callback)
+        return session.to_the_end(images, mask, phases, every, progress, explain, ChainDiverged)
 
 
 def _result(generator: nnx.Module, devices: Devices, chain: Chain, run: loop.Run, done: int):
     params, z = devices.gather((run.state.params, run.state.z))
     sigma = float(learning.noise_level(run.state._replace(iteration=max(0, done - 1)), chain.sigma))
     generator, chain = with_params(generator, params), chain._replace(sigma=sigma)
-    return FitResult(generator, z, loop.losses(run, done), run.state, sigma, float(run.acceptance), chain)
+    return FitResult(generator, z, loop.losses(run, done), run.state, sigma, loop.acceptance(run), chain)

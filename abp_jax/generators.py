@@ -4,15 +4,15 @@ Every generator begins with a linear layer called `first`. Whitening (see `learn
 z into it. None of them keeps batch statistics: those would couple the examples inside a chain.
 """
 
-import inspect
 import math
 from collections.abc import Callable, Sequence
-from functools import partial, wraps
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from abp_jax.compilation.programs import compiled
+from abp_jax.images.arguments import whole
 from abp_jax.layers import TransposedConv
 
 BATCH = 256  # examples at a time where there may be thousands, to bound the memory
@@ -25,7 +25,7 @@ class LinearGenerator(nnx.Module):
     """
 
     def __init__(self, latent_dim: int, data_dim: int, *, rngs: nnx.Rngs):
-        self.latent_dim = latent_dim
+        self.latent_dim = whole("latent_dim", latent_dim)
         self.first = nnx.Linear(latent_dim, data_dim, rngs=rngs)
 
     def __call__(self, z: jax.Array) -> jax.Array:
@@ -42,7 +42,7 @@ class MLPGenerator(nnx.Module):
     def __init__(self, latent_dim: int, data_dim: int, widths: Sequence[int] = (64, 64), *, rngs: nnx.Rngs):
         if not widths:
             raise ValueError("MLPGenerator needs at least one hidden layer; for none, use LinearGenerator.")
-        self.latent_dim = latent_dim
+        self.latent_dim = whole("latent_dim", latent_dim)
         self.first = nnx.Linear(latent_dim, widths[0], bias_init=nnx.initializers.normal(1.0), rngs=rngs)
         self.num_layers = len(widths)
         for i, (a, b) in enumerate(zip(widths, [*widths[1:], data_dim], strict=True)):
@@ -84,7 +84,7 @@ class ConvGenerator(nnx.Module):
         self.num_layers = round(math.log2(image_size / 4)) if image_size >= 8 else 0
         if self.num_layers < 1 or 4 * 2**self.num_layers != image_size:
             raise ValueError(f"image_size must be 8, 16, 32, 64, 128, ... (4 times a power of two), got {image_size}.")
-        self.latent_dim, self.image_size, self.channels = latent_dim, image_size, channels
+        self.latent_dim, self.image_size, self.channels = whole("latent_dim", latent_dim), image_size, channels
         features = [width * 2 ** (self.num_layers - 1 - i) for i in range(self.num_layers)] + [channels]
         self.features = tuple(features)
         # Spread biases put the kinks of the first layer all over the plane, instead of all through z = 0.
@@ -103,39 +103,22 @@ class ConvGenerator(nnx.Module):
 def functional(generator: nnx.Module) -> tuple[Callable, dict]:
     """Returns a generator as a pure function `generate`, (params, z) -> y for one z (d,), and its parameters W.
 
-    These are a nested dict of arrays. Calling `generate` never changes the generator.
+    W is what is an `nnx.Param`, as a nested dict of arrays. All else in the generator (constants, statistics, counters,
+    keys) is as it is now, in every call. Calling `generate` never changes the generator.
     """
-    graphdef, state = nnx.split(generator)
-    merge = lambda params: nnx.merge(graphdef, jax.tree.unflatten(jax.tree.structure(state), jax.tree.leaves(params)))
-    return (lambda params, z: merge(params)(z)), nnx.to_pure_dict(state)
+    graphdef, params, others = nnx.split(generator, nnx.Param, ...)
+    merge = lambda values: nnx.merge(graphdef, _like(params, values), others)
+    return (lambda values, z: merge(values)(z)), nnx.to_pure_dict(params)
 
 
 def with_params(generator: nnx.Module, params: dict) -> nnx.Module:
     """Returns a new generator like the given one with parameters `params` (nested dict, as from `functional`)."""
-    graphdef, state = nnx.split(generator)
-    return nnx.merge(graphdef, jax.tree.unflatten(jax.tree.structure(state), jax.tree.leaves(params)))
+    graphdef, old, others = nnx.split(generator, nnx.Param, ...)
+    return nnx.merge(graphdef, _like(old, params), others)
 
 
-def compiled(function: Callable, static: Sequence[str] = ()) -> Callable:
-    """Returns function(f, ...), compiled: one program for each architecture of the generator f, whatever its W.
-
-    static: names of arguments that are no arrays; each value of theirs is a program of its own.
-    """
-    names = list(inspect.signature(function).parameters)[1:]
-
-    @partial(jax.jit, static_argnums=(0, 1))
-    def program(graphdef, static, state, arrays):
-        return function(nnx.merge(graphdef, state), **arrays, **dict(static))
-
-    @wraps(function)
-    def call(generator, *args, **kwargs):
-        graphdef, state = nnx.split(generator)
-        arrays = dict(zip(names, args, strict=False)) | kwargs
-        fixed = tuple((name, arrays.pop(name)) for name in static if name in arrays)
-        return program(graphdef, fixed, state, arrays)
-
-    call.program = program
-    return call
+def _like(state: nnx.State, values: dict):
+    return jax.tree.unflatten(jax.tree.structure(state), jax.tree.leaves(values))
 
 
 def reconstruct(generator: nnx.Module, z: jax.Array) -> jax.Array:

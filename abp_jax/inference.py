@@ -11,8 +11,8 @@ from flax import nnx
 
 from abp_jax import langevin, model, samplers
 from abp_jax.generators import BATCH, compiled
-from abp_jax.images import data
-from abp_jax.images.observation import observe
+from abp_jax.images import arguments, data
+from abp_jax.images.observation import observe, on_one_device
 
 SMALL_LATENT_DIM = 8  # up to here d forward derivatives a step are the better buy
 
@@ -33,21 +33,13 @@ class Chain(NamedTuple):
 def check_chain(
     latent_dim: int, sigma: float, sampler: str | None, num_steps: int | None, step_size: float | None
 ) -> Chain:
-    """Returns the settings with defaults in the place of None. Raises ValueError for settings that can't work."""
+    """Returns the settings with defaults in the place of None. Raises for settings that can't work, with the name."""
     sampler = sampler or ("gauss_newton" if latent_dim <= SMALL_LATENT_DIM else "adapted_langevin")
-    if (kind := samplers.KINDS.get(sampler)) is None:
+    if not isinstance(sampler, str) or (kind := samplers.KINDS.get(sampler)) is None:
         raise ValueError(f"sampler must be one of {sorted(samplers.KINDS)}, got {sampler!r}.")
-    num_steps = kind.num_steps if num_steps is None else num_steps
-    step_size = kind.step_size if step_size is None else step_size
-    check_positive(sigma=sigma, num_steps=num_steps, step_size=step_size)
-    return Chain(float(sigma), sampler, int(num_steps), float(step_size))
-
-
-def check_positive(**values: float) -> None:
-    """Raises ValueError, with the name, for a value that is not above 0."""
-    for name, value in values.items():
-        if not value > 0:
-            raise ValueError(f"{name} must be positive, got {value}.")
+    num_steps = arguments.whole("num_steps", kind.num_steps if num_steps is None else num_steps)
+    step_size = arguments.number("step_size", kind.step_size if step_size is None else step_size)
+    return Chain(arguments.number("sigma", sigma), sampler, num_steps, step_size)
 
 
 def example_keys(key: jax.Array, iteration: jax.Array | int, indices: jax.Array) -> jax.Array:
@@ -73,7 +65,7 @@ def run_chains(
       chain: its settings; sigma a number.
 
     Returns:
-      The new z, (n, d), and each example's mean acceptance, (n,): nan for a chain without a Metropolis correction.
+      The new z, (n, d), and each example's mean acceptance, (n,): None for chains without a Metropolis correction.
     """
 
     def one(key, z, y, mask):
@@ -81,7 +73,7 @@ def run_chains(
         key, init_key = jax.random.split(key) if sampler.draws else (key, key)
         step = lambda key, state: sampler.step(key, state, chain.step_size)
         states, info = langevin.sample(key, sampler.init(init_key, z), step, chain.num_steps)
-        return sampler.position(jax.tree.map(lambda leaf: leaf[-1], states)), jnp.mean(info.acceptance)
+        return sampler.position(jax.tree.map(lambda leaf: leaf[-1], states)), jax.tree.map(jnp.mean, info.acceptance)
 
     return jax.vmap(one)(keys, z, images, masks)
 
@@ -139,22 +131,24 @@ def infer(
     Returns z, (n, d). Raises ValueError for arguments that don't fit together, or a step size at which all chains of an
     image diverge.
     """
-    check_positive(num_starts=num_starts)
-    chains = [check_chain(generator.latent_dim, s, sampler, num_steps, step_size) for s in np.atleast_1d(sigma)]
-    if not chains:
-        raise ValueError("sigma must be a positive number, or several; got none.")
-    _, images, mask = observe(generator, images, mask, measure)
-    shape = (len(images), generator.latent_dim)
-    if z is not None and jnp.shape(z) != shape:
-        raise ValueError(f"z has one row for each image, {shape}; got {jnp.shape(z)}.")
+    arguments.whole("num_starts", num_starts)
+    arguments.key(key)
+    _, images, mask = map(on_one_device, observe(generator, images, mask, measure))
+    if callable(sigma) or not np.size(sigma):
+        raise ValueError(f"sigma must be a positive number, or several, largest first; got {sigma}.")
+    stages = np.ravel(sigma) if np.ndim(sigma) else [sigma]
+    chains = [check_chain(generator.latent_dim, s, sampler, num_steps, step_size) for s in stages]
+    shape, dtype = (len(images), generator.latent_dim), arguments.latent_dtype(generator)
+    z = None if z is None else arguments.latents(generator, z, len(images))
     keys = lambda s: example_keys(key, s, jnp.arange(len(images)))
-    draw = jax.vmap(lambda key: jax.random.normal(key, shape[1:]))
+    draw = jax.vmap(lambda key: jax.random.normal(key, shape[1:], dtype))
     for stage, chain in enumerate(chains):
-        begins = [z] * num_starts if z is not None else [jnp.zeros(shape)]
+        begins = [z] * num_starts if z is not None else [jnp.zeros(shape, dtype)]
         begins += [draw(keys(num_starts + s)) for s in range(len(begins), num_starts)]
         fresh = 2 * num_starts * stage  # noise of its own for each stage
-        chains_from = partial(_ends, generator, images, mask, measure, **chain._asdict())
-        reached = [chains_from(keys(fresh + s), begin) for s, begin in enumerate(begins)]
+        settings = dict(images=images, mask=mask, measure=measure, **chain._asdict())
+        program, arrays = _ends.prepare(generator, keys=keys(0), z=begins[0], **settings)
+        reached = [program(arrays | dict(keys=keys(fresh + s), z=begin)) for s, begin in enumerate(begins)]
         ends, scores = (jnp.stack(parts) for parts in zip(*reached, strict=True))
         scores = jnp.where(jnp.isfinite(scores), scores, -jnp.inf)
         if not bool(jnp.all(jnp.isfinite(scores.max(axis=0)))):

@@ -16,12 +16,12 @@ from jax.scipy.linalg import cho_solve, solve_triangular
 class LangevinInfo(NamedTuple):
     """Of where a step began: log p(z) up to a constant, |grad log p(z)|, and the largest eigenvalue of the precision.
 
-    All scalars; the last is nan where the step does not know it (Gauss-Newton does).
+    All scalars; the last is None where the step does not know it (Gauss-Newton does).
     """
 
     log_density: jax.Array
     gradient_norm: jax.Array
-    curvature: jax.Array
+    curvature: jax.Array | None
 
 
 def langevin_step(key: jax.Array, z: jax.Array, log_density: Callable, step_size: float):
@@ -39,7 +39,7 @@ def langevin_step(key: jax.Array, z: jax.Array, log_density: Callable, step_size
     value, gradient = jax.value_and_grad(log_density)(z)
     u = jax.random.normal(key, z.shape, z.dtype)
     z = z + step_size**2 / 2 * gradient + step_size * u
-    return z, LangevinInfo(value, jnp.linalg.norm(gradient), jnp.full((), jnp.nan))
+    return z, LangevinInfo(value, jnp.linalg.norm(gradient), None)
 
 
 def gauss_newton_step(key: jax.Array, z: jax.Array, residual: Callable, step_size: float):

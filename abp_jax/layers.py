@@ -1,6 +1,7 @@
 """The transposed convolution: a layer for generators, exact, in the form that is fast where it runs."""
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +40,7 @@ class TransposedConv(nnx.Module):
         return transposed_convolution(x, kernel, self.stride) + bias[None, None, :]
 
 
+@partial(jax.jit, static_argnames="stride")
 def transposed_convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     """Doubles (for stride 2) an image and filters it; equals `lax.conv_transpose(..., padding="SAME")`.
 

@@ -41,17 +41,20 @@ class ABPInfo(NamedTuple):
     Attributes:
       loss: mean squared error per observed number of y, |Y - f(Z; W)|^2 / (examples * D) at the inferred z.
       largest_z: largest |z_ij| after inference and before whitening; grows without bound if a chain diverges.
-      acceptance: mean probability, over steps and examples, of a proposal; nan without a Metropolis correction.
+      acceptance: mean probability, over steps and examples, of a proposal; None without a Metropolis correction.
+      num_seen: how many numbers of y the batch had; with none, the loss is 0 and nothing was learned.
     """
 
     loss: jax.Array
     largest_z: jax.Array
-    acceptance: jax.Array
+    acceptance: jax.Array | None
+    num_seen: jax.Array
 
 
 def init(params: dict, optimizer: Optimizer, num_examples: int, latent_dim: int, key: jax.Array) -> ABPState:
-    """Starts every z_i from the prior, with a key of its own."""
-    z = jax.vmap(lambda k: jax.random.normal(k, (latent_dim,)))(example_keys(key, 0, jnp.arange(num_examples)))
+    """Starts every z_i from the prior, with a key of its own; in 64 bits if W is."""
+    draw = lambda key: jax.random.normal(key, (latent_dim,), jnp.result_type(jnp.float32, *jax.tree.leaves(params)))
+    z = jax.vmap(draw)(example_keys(key, 0, jnp.arange(num_examples)))
     return ABPState(params, optimizer.init(params), z, key, jnp.zeros((), jnp.int32))
 
 
@@ -63,10 +66,15 @@ def whiten(params: dict, z: jax.Array) -> tuple[dict, jax.Array]:
     """
     mean = z.mean(axis=0, keepdims=True)
     cholesky = jnp.linalg.cholesky((z - mean).T @ (z - mean) / len(z))
-    first = params["first"]
-    first = {"kernel": cholesky.T @ first["kernel"], "bias": first["bias"] + mean[0] @ first["kernel"]}
     z = jax.scipy.linalg.solve_triangular(cholesky, (z - mean).T, lower=True).T
-    return {**params, "first": first}, z
+    return absorb(params, mean[0], cholesky), z
+
+
+def absorb(params: dict, mean: jax.Array, cholesky: jax.Array) -> dict:
+    """Returns params whose layer `first` does to z~ what the old one does to m + L z~. mean m: (d,); L: (d, d)."""
+    kernel, bias = params["first"]["kernel"], params["first"]["bias"]
+    first = {"kernel": jnp.tensordot(cholesky.T, kernel, 1), "bias": bias + jnp.tensordot(mean, kernel, 1)}
+    return {**params, "first": first}
 
 
 def iterate(
@@ -104,9 +112,11 @@ def iterate(
     state, info = learn(state, images, indices, masks, generate=generate, optimizer=optimizer, sigma=chain.sigma)
     real = indices < len(images)
     if state.sigma is not None:
-        state = state._replace(sigma=next_sigma(state.sigma, info.loss, jnp.sum(real) / len(images)))
+        fraction = jnp.where(info.num_seen > 0, jnp.sum(real) / len(images), 0)
+        state = state._replace(sigma=next_sigma(state.sigma, info.loss, fraction))
     largest_z = jnp.max(jnp.where(real[:, None], jnp.abs(inferred), 0))
-    return state, info._replace(largest_z=largest_z, acceptance=jnp.mean(acceptance, where=real))
+    acceptance = jax.tree.map(partial(jnp.mean, where=real), acceptance)
+    return state, info._replace(largest_z=largest_z, acceptance=acceptance)
 
 
 def noise_level(state: ABPState, sigma: float | Callable | None) -> jax.Array | float:
@@ -148,12 +158,13 @@ def learn(
     sigma = noise_level(state, sigma)
     z, y, mask = _take(state.z, indices), data.decode(_take(images, indices)), _take(masks, indices)
     real = indices < len(images)
-    gradient, loss = learning_gradient(generate, state.params, z, y, sigma, mask, weights=real.astype(z.dtype))
+    weights = real.astype(z.dtype)
+    gradient, loss, num_seen = gradient_and_loss(generate, state.params, z, y, sigma, mask, weights)
     descent = jax.tree.map(jnp.negative, gradient)  # optax minimises
     updates, opt_state = optimizer.update(descent, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     state = state._replace(params=params, opt_state=opt_state, iteration=state.iteration + 1)
-    return state, ABPInfo(loss, jnp.max(jnp.where(real[:, None], jnp.abs(z), 0)), jnp.full((), jnp.nan))
+    return state, ABPInfo(loss, jnp.max(jnp.where(real[:, None], jnp.abs(z), 0)), None, num_seen)
 
 
 def learning_gradient(
@@ -175,18 +186,33 @@ def learning_gradient(
       weights: (b,), 1 for an example that counts and 0 for padding; by default all count.
 
     Returns:
-      The gradient, like params, and the mean squared error per number of y that is seen, a scalar.
+      The gradient, like params, and the mean squared error per number of y that is seen, a scalar; 0 if none is.
     """
     weights = jnp.ones(len(z), z.dtype) if weights is None else weights
+    return gradient_and_loss(generate, params, z, y, sigma, mask, weights)[:2]
+
+
+def gradient_and_loss(
+    generate: Callable,
+    params: dict,
+    z: jax.Array,
+    y: jax.Array,
+    sigma: float,
+    mask: jax.Array | None,
+    weights: jax.Array,
+) -> tuple[dict, jax.Array, jax.Array]:
+    """Returns what `learning_gradient` does, and how many numbers of y are seen, a scalar. Arguments as there."""
 
     def log_likelihood(params):
         errors = y - jax.vmap(partial(generate, params))(z)
         log_p = jax.vmap(partial(model.log_noise, sigma=sigma))(errors, mask=mask)
         seen, num_seen = jax.vmap(model.seen_errors)(errors, mask)
         squares = jnp.sum(seen.reshape(len(z), -1) ** 2, axis=1)
-        return weights @ log_p, weights @ squares / (weights @ num_seen)
+        total = weights @ num_seen
+        return weights @ log_p, (weights @ squares / jnp.maximum(total, 1), total)
 
-    return jax.grad(log_likelihood, has_aux=True)(params)
+    gradient, (loss, num_seen) = jax.grad(log_likelihood, has_aux=True)(params)
+    return gradient, loss, num_seen
 
 
 def _take(array: jax.Array | None, indices: jax.Array):

@@ -47,13 +47,13 @@ class MetropolisInfo(NamedTuple):
     """What a reader wants to know of one step. All scalars.
 
     Attributes:
-      acceptance: min(1, ratio), the probability of the proposal: 0 where its density is not finite, nan for a chain
+      acceptance: min(1, ratio), the probability of the proposal: 0 where its density is not finite. None for a chain
         without a Metropolis correction.
       accepted: whether the chain went there.
       log_density: log p(z) where the chain now stands, or, without a correction, where the step began.
     """
 
-    acceptance: jax.Array
+    acceptance: jax.Array | None
     accepted: jax.Array
     log_density: jax.Array
 
@@ -185,12 +185,17 @@ def warmup(
     After step t, log s moves by t^-0.6 (acceptance - target), with the mean acceptance of the chains: Robbins and
     Monro's search for the s at which they agree. The result is the mean of log s over the second half. While s moves
     the chain is not exact: throw away what it drew. target_acceptance: from 0 to 1; by default the sampler's own.
+    Raises ValueError for a sampler without a Metropolis correction.
     """
     target = sampler.target_acceptance if target_acceptance is None else target_acceptance
 
     def one(carry, key_and_t):
         (state, log_s), (key, t) = carry, key_and_t
         state, info = _step(key, sampler, state, jnp.exp(log_s))
+        if info.acceptance is None:
+            raise ValueError(
+                "warmup needs a sampler with a Metropolis correction: without one nothing says which s suits."
+            )
         log_s = log_s + t**-0.6 * (jnp.mean(info.acceptance) - target)
         return (state, log_s), log_s
 
@@ -217,7 +222,7 @@ def _metropolis(at: Callable, target_acceptance: float, gradients: int | None) -
         log_ratio = proposal.log_density + back - state.log_density - forth
         log_ratio = jnp.where(jnp.isfinite(log_ratio), jnp.minimum(log_ratio, 0), -jnp.inf)  # nan: never go there
         accepted = jnp.log(jax.random.uniform(accept_key)) < log_ratio
-        state = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), proposal, state)
+        state = jax.tree.map(lambda new, old: jnp.where(accepted, new.astype(old.dtype), old), proposal, state)
         return state, MetropolisInfo(jnp.exp(log_ratio), accepted, state.log_density)
 
     return Sampler(lambda key, z: at(z), step, lambda state: state.z, target_acceptance, gradients)
@@ -227,14 +232,14 @@ def _unadjusted(step: Callable, gradients: int | None) -> Sampler:
     """The sampler that goes wherever step(key, z, step_size) leads; its state is z."""
 
     def without_correction(key, z, step_size):
-        z, info = step(key, z, step_size)
-        return z, _uncorrected(info)
+        new, info = step(key, z, step_size)
+        return new.astype(z.dtype), _uncorrected(info)
 
     return Sampler(lambda key, z: z, without_correction, lambda z: z, gradients=gradients)
 
 
 def _uncorrected(info: langevin.LangevinInfo) -> MetropolisInfo:
-    return MetropolisInfo(jnp.full((), jnp.nan), jnp.full((), True), info.log_density)
+    return MetropolisInfo(None, jnp.full((), True), info.log_density)
 
 
 def _step(key: jax.Array, sampler: Sampler, state: Any, step_size: float):

@@ -88,7 +88,8 @@ def run(
     seconds = time.perf_counter() - begin
     gradients = inference.sampler_of(sampler, f, images[0], sigma, z.shape[2]).gradients
     gradients = z.shape[2] if gradients is None else gradients
-    return Run(drawn.z, drawn.info.acceptance, step_size, seconds, gradients)
+    accepted = np.full(drawn.z.shape[:3], np.nan) if drawn.info.acceptance is None else drawn.info.acceptance
+    return Run(drawn.z, accepted, step_size, seconds, gradients)
 
 
 def _for_all_images(function: Callable):

@@ -1,4 +1,4 @@
-"""Save and restore: the whole ABPState of a run (Orbax), or a learned generator alone (safetensors). No pickle."""
+"""Save and restore the whole ABPState of a run (Orbax). No pickle."""
 
 import contextlib
 import hashlib
@@ -7,18 +7,15 @@ import logging
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
+from filelock import FileLock, Timeout
 from jax.experimental import multihost_utils
-from safetensors import SafetensorError, safe_open
-from safetensors import numpy as safetensors_numpy
 
-from abp_jax.generators import ConvGenerator, functional, with_params
-from abp_jax.images.data import data_folder
 from abp_jax.learning import ABPState
 
 # A run's folder holds iteration_50, iteration_100, ... Each has the arrays in `state`, as Orbax writes them, and in
@@ -54,7 +51,7 @@ def save(folder: str | Path, state: ABPState, losses: np.ndarray | list, setting
         return
     unfinished = path.with_name(path.name + UNFINISHED)
     _sweep(folder)
-    arrays = _named(state) | {"losses": np.asarray(losses, np.float64)}
+    arrays = named(state) | {"losses": np.asarray(losses, np.float64)}
     _write_arrays(unfinished / STATE, arrays)
     if jax.process_index() == 0:
         _write_record(unfinished, arrays, settings)
@@ -67,6 +64,29 @@ def save(folder: str | Path, state: ABPState, losses: np.ndarray | list, setting
 def exists(folder: str | Path) -> bool:
     """Whether `folder` holds a checkpoint, of this version or an earlier one."""
     return bool(_iterations(Path(folder))) or (Path(folder) / OLD_FILE).exists()
+
+
+@contextlib.contextmanager
+def in_use(folder: str | Path | None) -> Iterator[None]:
+    """Keeps other runs out of `folder` until the block ends, or the process, however it does. None: no folder, no lock.
+
+    Raises ValueError if another run has it. Of several processes of one run the first locks for all.
+    """
+    if folder is None or jax.process_index() > 0:
+        yield
+        return
+    folder = Path(folder).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(
+            f"checkpoint_dir {folder} is in use by another run that has not ended. Wait for it, or use another folder."
+        ) from None
+    with lock:
+        lock.release()  # what `acquire` counted: `with` counts once more
+        yield
 
 
 def restore(folder: str | Path, like: ABPState, settings: dict) -> tuple[ABPState, np.ndarray]:
@@ -88,56 +108,20 @@ def restore(folder: str | Path, like: ABPState, settings: dict) -> tuple[ABPStat
     folder = Path(folder).absolute()
     paths = [folder / f"iteration_{i}" for i in reversed(_iterations(folder))]
     if not paths:
-        old = f"{folder / OLD_FILE} was written by an earlier version of abp_jax. {_CHOICE}"
+        old = f"{folder / OLD_FILE} was written by an earlier version of abp_jax. {CHOICE}"
         raise ValueError(old if exists(folder) else f"no checkpoint in {folder}. Check the path.")
     try:
         record = _read_record(paths[0])
     except ValueError as error:
         raise ValueError(f"{error} {_way_out(paths)}") from None
     _check_settings(paths[0], record["settings"], settings)
-    expected = _named(like) | {"losses": np.zeros(record["arrays"]["losses"]["shape"])}
-    _check_arrays(paths[0], record["arrays"], expected)
+    expected = named(like) | {"losses": np.zeros(record["arrays"]["losses"]["shape"])}
+    check_arrays(paths[0], record["arrays"], expected)
     arrays = _read_arrays(paths[0] / STATE, expected)
-    return _unflatten(arrays, like), arrays["losses"]
+    return unflatten(arrays, like), arrays["losses"]
 
 
-def save_generator(path: str | Path, generator: nnx.Module, z: jax.Array, dtype: np.dtype | type = np.float32) -> None:
-    """Writes the parameters of a generator and latents z, (n, d), to a safetensors file, as `dtype`."""
-    arrays = _named((functional(generator)[1], z))
-    _write(Path(path), {name: np.asarray(array).astype(dtype) for name, array in arrays.items()})
-
-
-def load_generator(path: str | Path, like: nnx.Module) -> tuple[nnx.Module, jax.Array]:
-    """Reads what `save_generator` wrote.
-
-    Args:
-      path: the file.
-      like: a generator of the same class and sizes; it is not changed.
-
-    Returns:
-      The generator, in float32, and z, (n, d).
-
-    Raises:
-      ValueError: the file is missing, damaged or of another generator.
-    """
-    arrays = _read(Path(path))
-    if "[1]" not in arrays:
-        raise ValueError(f"{path} does not hold a generator and its z, as save_generator writes them.")
-    z = arrays.pop("[1]")
-    target = (functional(like)[1],)
-    expected = _named(target)
-    _check_arrays(path, {name: {"shape": list(array.shape)} for name, array in arrays.items()}, expected)
-    params = _unflatten({k: jnp.asarray(v, expected[k].dtype) for k, v in arrays.items()}, target)[0]
-    return with_params(like, params), jnp.asarray(z, jnp.float32)
-
-
-def load_lion_tiger_generator() -> tuple[ConvGenerator, jax.Array]:
-    """Returns the shipped generator, learned from the eleven faces, and their z, (11, 2). See data/README.md."""
-    like = nnx.eval_shape(lambda: ConvGenerator(rngs=nnx.Rngs(0)))  # its shapes, without drawing a W to throw away
-    return load_generator(data_folder() / "lion_tiger_generator.safetensors", like)
-
-
-_CHOICE = "Use another checkpoint_dir, or delete the folder to start afresh."
+CHOICE = "Use another checkpoint_dir, or delete the folder to start afresh."
 
 
 def _iterations(folder: Path):
@@ -164,11 +148,11 @@ def _way_out(paths: list[Path]):
             _read_record(path)
             newer = " and ".join(map(str, paths[:i]))
             return f"{path} is sound: delete {newer}, and the run continues from there."
-    return _CHOICE
+    return CHOICE
 
 
 def _write_arrays(path: Path, arrays: dict):
-    arrays = {name: _data(x) for name, x in arrays.items() if x.size}  # Orbax saves no empty ones
+    arrays = {name: data(x) for name, x in arrays.items() if x.size}  # Orbax saves no empty ones
     with _orbax() as (ocp, checkpointer):
         try:
             checkpointer.save(path, args=ocp.args.PyTreeSave(arrays))
@@ -179,13 +163,11 @@ def _write_arrays(path: Path, arrays: dict):
 def _read_arrays(path: Path, like: dict):
     """Arrays of the shapes, types and places of those of `like`."""
     place = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding) if isinstance(x, jax.Array) else x
-    target = {name: place(_data(x)) for name, x in like.items() if x.size}
+    target = {name: place(data(x)) for name, x in like.items() if x.size}
     with _orbax() as (ocp, checkpointer):
         places = ocp.checkpoint_utils.construct_restore_args(target)
         arrays = like | checkpointer.restore(path, args=ocp.args.PyTreeRestore(target, restore_args=places))
-    for name in (name for name, x in like.items() if _is_key(x)):
-        arrays[name] = jax.random.wrap_key_data(arrays[name], impl=jax.random.key_impl(like[name]))
-    return arrays
+    return with_keys(arrays, like)
 
 
 @contextlib.contextmanager
@@ -243,58 +225,53 @@ def _checksum(path: Path):
 
 def _check_settings(path: Path, old: dict, new: dict):
     new = json.loads(json.dumps(new))
+    old = dict(old)
+    start, other = old.pop("generator", None), new.pop("generator", None)
     changed = [f"{k} was {old.get(k)}, is {new.get(k)}" for k in sorted(old | new) if old.get(k) != new.get(k)]
+    if start is not None and other is not None and not alike(start, other):
+        changed.append("the generator draws other images, or starts from another W")
     if changed:
-        raise ValueError(f"{path} belongs to another run: {'; '.join(changed)}. {_CHOICE}")
+        raise ValueError(f"{path} belongs to another run: {'; '.join(changed)}. {CHOICE}")
 
 
-def _check_arrays(path: Path, found: dict, expected: dict):
+def alike(a: list, b: list) -> bool:
+    """Whether two lists of numbers agree but for rounding, which differs from one machine to the next."""
+    return len(a) == len(b) and bool(np.allclose(a, b, rtol=1e-3, atol=1e-3 * float(np.max(np.abs(b), initial=1e-6))))
+
+
+def check_arrays(path: Path, found: dict, expected: dict):
     """Compares what `_describe` says of arrays, by name, with arrays."""
     if set(found) != set(expected):
-        raise ValueError(f"{path} holds other parameters: {sorted(set(found) ^ set(expected))} differ. {_CHOICE}")
+        raise ValueError(f"{path} holds other parameters: {sorted(set(found) ^ set(expected))} differ. {CHOICE}")
     for name, old in found.items():
         for k, new in _describe(expected[name]).items():
             if old.get(k, new) != new:
-                raise ValueError(f"{path}: {name} has {k} {old[k]}, expected {new}. {_CHOICE}")
+                raise ValueError(f"{path}: {name} has {k} {old[k]}, expected {new}. {CHOICE}")
 
 
 def _describe(array: jax.Array | np.ndarray):
     return {"shape": list(array.shape), "dtype": str(array.dtype)}
 
 
-def _named(tree: dict | tuple):
+def named(tree: dict | tuple):
     """The arrays of a tree by their place in it, for instance ".params['first']['kernel']"."""
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
 
 
-def _unflatten(arrays: dict, like: ABPState):
+def unflatten(arrays: dict, like: ABPState):
     """The inverse of `_named`."""
-    return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in _named(like)])
+    return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in named(like)])
 
 
-def _is_key(array: jax.Array | np.ndarray):
+def is_key(array: jax.Array | np.ndarray):
     return jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
 
 
-def _data(array: jax.Array | np.ndarray):
-    return jax.random.key_data(array) if _is_key(array) else array
+def data(array: jax.Array | np.ndarray):
+    return jax.random.key_data(array) if is_key(array) else array
 
 
-def _write(path: Path, arrays: dict):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "wb") as file:  # safetensors' own save_file lets nobody but its owner read the file
-        file.write(safetensors_numpy.save(arrays))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-
-
-def _read(path: Path):
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}
-    except FileNotFoundError:
-        raise ValueError(f"no checkpoint {path}. Check the path.") from None
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is damaged ({error}) and was left as it is. {_CHOICE}") from error
+def with_keys(arrays: dict, like: dict):
+    """The arrays, the data of keys as the keys that they are in `like`."""
+    wrap = lambda name: jax.random.wrap_key_data(arrays[name], impl=jax.random.key_impl(like[name]))
+    return arrays | {name: wrap(name) for name, x in like.items() if is_key(x) and not is_key(arrays[name])}

@@ -1,6 +1,5 @@
 """Many iterations in one compiled call, the batches that they visit, and the stop button."""
 
-import contextlib
 import signal
 import threading
 import time
@@ -24,8 +23,8 @@ class Run(NamedTuple):
 
     Attributes:
       state: after the last sound iteration.
-      losses: one for each iteration of the whole run, nan where it is still to come; (num_iterations,).
-      acceptance: of the last iteration's chains, a scalar; nan without a Metropolis correction.
+      losses: one for each iteration of the whole run, 0 where it is still to come; (num_iterations,).
+      acceptance: of the last iteration's chains, a scalar; NONE without a Metropolis correction.
       failure: SOUND, CHAIN_DIVERGED or LEARNING_DIVERGED; the loop stands still once it is not SOUND. A scalar.
     """
 
@@ -36,13 +35,19 @@ class Run(NamedTuple):
 
 
 SOUND, CHAIN_DIVERGED, LEARNING_DIVERGED = range(3)
+NONE = -1.0  # no nan on the device: `jax_debug_nans` stops at them
 
 
 def start(state: ABPState, losses: np.ndarray, num_iterations: int) -> Run:
     """Copies a state and its losses into a Run, whose arrays `advance` may then overwrite."""
     state = jax.tree.map(jnp.copy, state)
-    losses = jnp.full(num_iterations, jnp.nan).at[: len(losses)].set(jnp.asarray(losses, jnp.float32))
-    return Run(state, losses, jnp.full((), jnp.nan, jnp.float32), jnp.full((), SOUND))
+    losses = jnp.zeros(num_iterations, jnp.float32).at[: len(losses)].set(np.asarray(losses, np.float32))
+    return Run(state, losses, jnp.full((), NONE, jnp.float32), jnp.full((), SOUND))
+
+
+def acceptance(run: Run) -> float:
+    """Returns that of the last iteration's chains; nan without a Metropolis correction."""
+    return float("nan") if run.acceptance == NONE else float(run.acceptance)
 
 
 def losses(run: Run, done: int) -> np.ndarray:
@@ -65,12 +70,16 @@ def compile_advance(iterate: Callable, batch: Callable) -> Callable:
             t = run.state.iteration
             state, info = iterate(run.state, images, batch(t), masks)
             chain_is_sound = info.largest_z < LARGEST_SANE_Z
-            sound = chain_is_sound & jnp.isfinite(info.loss)
+            finite = [jnp.all(jnp.isfinite(w)) for w in (info.loss, *jax.tree.leaves(state.params))]
+            sound = jnp.all(jnp.stack([chain_is_sound, *finite]))
             failure = jnp.where(chain_is_sound, LEARNING_DIVERGED, CHAIN_DIVERGED)
+            loss = jnp.where(info.num_seen > 0, info.loss, run.losses[t - 1])  # of a batch that shows nothing: the last
+            typed = lambda new, old: new if new.dtype == old.dtype else new.astype(old.dtype)  # a state keeps its types
+            keep = lambda new, old: jnp.where(sound, typed(new, old), old)
             return Run(
-                state=jax.tree.map(partial(jnp.where, sound), state, run.state),
-                losses=run.losses.at[t].set(jnp.where(sound, info.loss, jnp.nan)),
-                acceptance=info.acceptance.astype(jnp.float32),
+                state=jax.tree.map(keep, state, run.state),
+                losses=run.losses.at[t].set(jnp.where(sound, loss, 0).astype(run.losses.dtype)),
+                acceptance=jnp.asarray(NONE if info.acceptance is None else info.acceptance, jnp.float32),
                 failure=jnp.where(sound, SOUND, failure),
             )
 
@@ -138,24 +147,24 @@ def batch_indices(
     return jnp.pad(batch, (0, length - batch_size), constant_values=num_examples)
 
 
-@contextlib.contextmanager
-def stop_requests() -> Iterator[Callable[[], bool]]:
+class stop_requests:
     """Defers the first SIGINT (Ctrl-C, the stop button) to a flag read between two calls; the second interrupts.
 
-    An exception in the middle of a call could lose the state, whose memory the call reuses.
+    An exception in the middle of a call could lose the state, whose memory the call reuses. `with` gives the flag, a
+    function.
     """
-    requests = []
 
-    def remember(signum, frame):
-        if requests:
+    def __enter__(self) -> Callable[[], bool]:
+        self.requests, self.before = [], None
+        if threading.current_thread() is threading.main_thread():  # signals go to the main thread
+            self.before = signal.signal(signal.SIGINT, self._remember)
+        return lambda: bool(self.requests)
+
+    def __exit__(self, *_) -> None:
+        if self.before is not None:
+            signal.signal(signal.SIGINT, self.before)
+
+    def _remember(self, signum, frame):
+        if self.requests:
             raise KeyboardInterrupt
-        requests.append(signum)
-
-    if threading.current_thread() is not threading.main_thread():  # signals go to the main thread
-        yield lambda: False
-        return
-    before = signal.signal(signal.SIGINT, remember)
-    try:
-        yield lambda: bool(requests)
-    finally:
-        signal.signal(signal.SIGINT, before)
+        self.requests.append(signum)

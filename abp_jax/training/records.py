@@ -16,7 +16,7 @@ from flax import nnx
 from abp_jax.generators import ConvGenerator
 from abp_jax.images import datasets, masks
 from abp_jax.images.data import data_folder
-from abp_jax.training.checkpoints import load_generator
+from abp_jax.training.generator_files import load_generator
 
 SIZE = datasets.SIZE
 NUM_IMAGES = {"overfitting": 100, "good": 10_000, "underfitting": 20_000}  # that each of the regimes learns

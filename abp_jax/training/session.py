@@ -1,5 +1,6 @@
-"""A run between two compiled calls: what is saved, shown and handed to the callback then."""
+"""A run between two compiled calls: what is saved, shown and handed to the callback then, and how it ends."""
 
+import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,10 @@ from abp_jax.learning import ABPState
 from abp_jax.training import checkpoints, loop
 
 WHERE_THE_REST_IS = "The result of the iterations before is in this error's attribute `result`."
+
+
+class RunInterrupted(RuntimeError):
+    """Stands for an error that ended a run and takes no attribute; that one is its cause. `result`: the FitResult."""
 
 
 class Session:
@@ -61,16 +66,85 @@ class Session:
             self._save(self.run.state, loop.losses(self.run, self.done))
 
     def report(self) -> None:
-        """Calls the callback. Its own error is raised as it is, but nothing learned is lost by it."""
+        """Calls the callback. Its own error is raised as it is, after a checkpoint."""
         if self._callback is None:
             return
         try:
             self._callback(self.done, self.snapshot)
-        except Exception as error:
+        except BaseException as error:
+            note(error, f"Raised by the callback of fit after {self.done} iterations.")
             self.save()
-            error.result = self.snapshot()
-            error.add_note(f"Raised by the callback of fit after {self.done} iterations. {WHERE_THE_REST_IS}")
             raise
+
+    def to_the_end(
+        self,
+        images: jax.Array,
+        masks: jax.Array | None,
+        phases: list[tuple[Callable, int]],
+        every: int,
+        progress: bool,
+        explain: Callable[[loop.Run, int], str],
+        diverged: type[Exception],
+    ) -> Any:
+        """Runs all phases, with the bar, checkpoints and the callback in between, and returns the result.
+
+        Whatever ends the run early carries the result in its attribute `result`.
+
+        Args:
+          images, masks, phases, every: as in `loop.calls`; every: the iterations between two checkpoints.
+          progress: whether to show a bar.
+          explain: (run, done) -> why it has diverged.
+          diverged: (message, result) -> the error that says so.
+        """
+        try:
+            with loop.stop_requests() as stop_requested:
+                self._iterate(images, masks, phases, every, progress, stop_requested)
+            try:
+                if not self.sound:
+                    message = f"{explain(self.run, self.done)} {WHERE_THE_REST_IS}"
+                    raise diverged(f"Diverged at iteration {self.done + 1} with {message}", self.result())
+                self.save()
+            finally:
+                self.report()
+        except BaseException as error:
+            self._hand_over(error)
+            raise
+        return self.result()
+
+    def _iterate(self, images, masks, phases, every, progress, stop_requested):
+        self.report()  # before the bar, which thus stays below a picture
+        end = phases[-1][1]
+        with ProgressBar(end, self.done, progress) as bar:
+            for run, done in loop.calls(self.run, images, masks, phases, every, stop_requested):
+                if not self.move(run, done):
+                    break
+                bar.show(run, done)
+                if done % every == 0:
+                    self.save()
+                self.report()
+            if self.sound and self.done < end:
+                bar.write(f"Stopped after {self.done} of {end} iterations; the result so far is returned.")
+
+    def _hand_over(self, error: BaseException):
+        """Puts the result so far into an error, unless it has it or a call was cut off in the middle."""
+        if getattr(error, "result", None) is not None:
+            return
+        if any(getattr(leaf, "is_deleted", bool)() for leaf in jax.tree.leaves(self.run)):
+            note(error, "What was learned since the last checkpoint is lost: a compiled call was cut off.")
+            return
+        try:
+            error.result = self.snapshot()
+        except Exception:  # it takes none
+            stand_in = RunInterrupted(f"{type(error).__name__} after {self.done} iterations. {WHERE_THE_REST_IS}")
+            stand_in.result = self.snapshot()
+            raise stand_in from error
+        note(error, f"After {self.done} iterations of fit. {WHERE_THE_REST_IS}")
+
+
+def note(error: BaseException, text: str) -> None:
+    """Adds a note to an error, if it takes one."""
+    with contextlib.suppress(Exception):
+        error.add_note(text)
 
 
 class ProgressBar(tqdm):
@@ -82,21 +156,29 @@ class ProgressBar(tqdm):
 
     def show(self, run: loop.Run, done: int) -> None:
         """Shows where a sound run stands after `done` iterations."""
-        acceptance = float(run.acceptance)
+        acceptance = loop.acceptance(run)
         accepted = "" if np.isnan(acceptance) else f", accepted {acceptance:.0%}"
         self.set_postfix_str(f"error {float(run.losses[done - 1]):.4f}{accepted}", refresh=False)
         self.update(done - self.n)
 
 
 def begin_or_continue(
-    folder: str | Path | None, state: ABPState, losses: np.ndarray, record: dict[str, Any]
+    folder: str | Path | None, state: ABPState, losses: np.ndarray, record: dict[str, Any], num_iterations: int
 ) -> tuple[ABPState, np.ndarray]:
     """Returns the state and the losses of the checkpoint in a folder; else writes these there, and returns them.
 
-    So a folder that can't be written is said before the work. Raises ValueError for a checkpoint of another record.
+    So a folder that can't be written is said before the work. Raises ValueError for a checkpoint of another record, and
+    where more iterations are done than asked for.
     """
+    where = "resume"
     if folder is not None and checkpoints.exists(folder):
-        return checkpoints.restore(folder, state, record)
-    if folder is not None:
+        state, losses = checkpoints.restore(folder, state, record)
+        where = str(folder)
+    elif folder is not None:
         checkpoints.save(folder, state, losses, record)
+    if len(losses) > num_iterations:
+        raise ValueError(
+            f"num_iterations={num_iterations} counts those done before, and {where} has {len(losses)} already. "
+            f"For {num_iterations} more, pass num_iterations={len(losses) + num_iterations}."
+        )
     return state, losses

@@ -10,7 +10,9 @@ import numpy as np
 import optax
 from flax import nnx
 
+from abp_jax import learning
 from abp_jax.generators import ConvGenerator, functional
+from abp_jax.images import arguments
 from abp_jax.images.observation import noise_images
 from abp_jax.inference import Chain
 from abp_jax.learning import ABPState
@@ -19,43 +21,131 @@ from abp_jax.learning import ABPState
 def smallest_sigma(sigma: float | Callable, learn_sigma: bool, num_iterations: int) -> float:
     """Returns the smallest sigma of a whole run; where it is learned, the one that it starts from.
 
-    Raises ValueError for a schedule that is to be learned too.
+    Raises ValueError for a schedule that is to be learned too, or that is not positive throughout.
     """
     if not callable(sigma):
-        return sigma
+        return arguments.number("sigma", sigma)
     if learn_sigma:
         raise ValueError(
             "sigma is a schedule and learn_sigma=True: it can't follow both. Pass a number to start from, or drop "
             "learn_sigma."
         )
-    return float(jnp.min(jax.vmap(lambda t: jnp.asarray(sigma(t), float))(jnp.arange(num_iterations))))
+    values = jax.vmap(lambda t: jnp.asarray(sigma(t), float))(jnp.arange(num_iterations))
+    return arguments.number("the smallest sigma of the schedule", np.min(values))
 
 
-def check(generator: nnx.Module, images: jax.Array, whitening: bool, callback: Callable | None) -> None:
-    """Raises ValueError for a callback that can't be called, and where whitening can't work.
-
-    It needs a layer to absorb the map, and examples enough for a covariance.
-    """
+def check(
+    generator: nnx.Module,
+    num_examples: int,
+    key: jax.Array,
+    num_warmup: int,
+    learning_rate: float | optax.Schedule,
+    weight_decay: float,
+    whitening: bool,
+    callback: Callable | None,
+) -> None:
+    """Raises for arguments of `fit` that can't work: TypeError for a wrong type, else ValueError; with the name."""
+    arguments.key(key)
+    arguments.whole("num_warmup", num_warmup, least=None)
+    arguments.number("weight_decay", weight_decay, or_least=True)
+    if not callable(learning_rate):
+        arguments.number("learning_rate", learning_rate, or_least=True)
     if callback is not None and (isinstance(callback, type) or not callable(callback)):
         raise ValueError(f"callback must be a function of done and snapshot, or a TrainingMonitor, got {callback}.")
-    if not whitening:
-        return
-    if not hasattr(generator, "first"):
-        raise ValueError("whitening needs a linear layer named `first` in the generator; or pass whitening=False.")
-    if set(functional(generator)[1]["first"]) != {"kernel", "bias"}:
-        raise ValueError("whitening needs a layer `first` with a kernel and a bias; or pass whitening=False.")
-    if len(images) <= generator.latent_dim:
-        raise ValueError(
-            f"whitening needs more examples than latent dimensions, got {len(images)} examples and latent_dim "
-            f"{generator.latent_dim}. Add examples, lower latent_dim, or pass whitening=False."
-        )
+    for path, leaf in jax.tree_util.tree_flatten_with_path(functional(generator)[1])[0]:
+        if leaf.dtype.itemsize < 4:
+            raise TypeError(
+                f"generator's parameter {jax.tree_util.keystr(path)} is of {leaf.dtype}, too coarse to be learned: "
+                "make W with param_dtype=float32. What is computed from it may have 16 bits (dtype=)."
+            )
+    if whitening:
+        check_whitening(generator, num_examples)
 
 
-def resumed(old: ABPState, fresh: ABPState) -> ABPState:
-    """Returns the state to go on from: the old one, with its sigma only if the new run learns it too.
+def check_whitening(generator: nnx.Module, num_examples: int) -> None:
+    """Raises ValueError unless f is the same before and after whitening: tried out, and with other weights too.
 
-    Raises ValueError unless the two states have the same shapes.
+    It needs a layer `first` to absorb the map, which z enters and nothing else, and examples enough for a covariance.
     """
+    otherwise = "Or pass whitening=False."
+    generate, params = functional(generator)
+    first = params.get("first", None) if isinstance(params, dict) else None
+    if first is None:
+        twice = (
+            " (Its layer `first` is kept under another name that it has too.)" if hasattr(generator, "first") else ""
+        )
+        raise ValueError(
+            f"whitening needs a linear layer named `first` in the generator, which z enters.{twice} {otherwise}"
+        )
+    d, kernel, bias = generator.latent_dim, *(first.get(name) for name in ("kernel", "bias"))
+    if set(first) != {"kernel", "bias"} or kernel.shape[:1] != (d,) or kernel.shape[1:] != bias.shape:
+        raise ValueError(
+            f"whitening needs a layer `first` with a kernel ({d}, ...) and a bias (...), such as nnx.Linear({d}, 64); "
+            f"got {jax.tree.map(jnp.shape, first)}. {otherwise}"
+        )
+    if num_examples <= d:
+        raise ValueError(
+            f"whitening needs more examples than latent dimensions, got {num_examples} examples and latent_dim {d}. "
+            "Add examples, lower latent_dim, or pass whitening=False."
+        )
+    noise, z = np.random.default_rng(0), np.random.default_rng(1).normal(size=(8, d))
+    halved = (np.zeros(d), 2 * np.eye(d), 1e-6)  # by powers of two: exact in floating-point numbers of any kind
+    mixed = (1 + noise.normal(size=d), np.eye(d) + np.tril(noise.normal(size=(d, d)), -1) / d, 1e-3)
+    draw = jax.jit(jax.vmap(generate, (None, 0)))
+    for mean, cholesky, tolerance in (halved, mixed):
+        for w in (params, elsewhere(params)):
+            mean, cholesky, z = (jnp.asarray(a, kernel.dtype) for a in (mean, cholesky, z))
+            before = draw(w, mean + z @ cholesky.T)
+            error = jnp.max(jnp.abs(draw(learning.absorb(w, mean, cholesky), z) - before))
+            scale = jnp.max(jnp.abs(before - before[:1])) + 1e-4 * jnp.max(jnp.abs(before))
+            rounding = jnp.max(jnp.abs(draw(w, (mean + z @ cholesky.T) * (1 + 2e-7)) - before))
+            if not error <= tolerance * scale + 10 * rounding:
+                raise ValueError(
+                    f"whitening would change what this generator draws, by {float(error):.2g} where it varies by "
+                    f"{float(scale):.2g}: z must enter through the linear layer `first` and nowhere else. {otherwise}"
+                )
+
+
+def elsewhere(params: dict) -> dict:
+    """Returns other weights, always the same ones: W and noise of the size at which a layer matters."""
+    noise = np.random.default_rng(0)
+    fan_in = lambda w: w.size / (w.shape[-1] if w.ndim else 1)
+    other = lambda w: w + 0.5 / np.sqrt(fan_in(w)) * noise.normal(size=w.shape)
+    return jax.tree.map(lambda w: jnp.asarray(other(w), w.dtype) if w.size else w, params)
+
+
+def fingerprint_of_f(generate: Callable, params: dict, latent_dim: int) -> list[float]:
+    """Returns numbers that tell one f and one W from others: a few of what f draws at fixed z, at W and elsewhere."""
+    noise = np.random.default_rng(2)
+    z, draw = jnp.asarray(noise.normal(size=(3, latent_dim)), jnp.float32), jax.jit(jax.vmap(generate, (None, 0)))
+    drawn = np.stack([np.asarray(draw(w, z), np.float64).reshape(3, -1) for w in (params, elsewhere(params))])
+    views = noise.normal(size=(drawn.shape[-1], 4)) / drawn.shape[-1] ** 0.5
+    return np.round((drawn @ views).ravel(), 7).tolist()
+
+
+def learned(generate: Callable, params: dict, latent_dim: int) -> dict:
+    """Returns like params whether a gradient reaches each: not one behind `stop_gradient`, nor one that f never uses.
+
+    By the program of the gradient: where no argument has a part in it, it is 0 by construction.
+    """
+    total = lambda params, z: jnp.sum(generate(params, z))
+    z = jax.ShapeDtypeStruct((latent_dim,), jnp.float32)
+    program = jax.make_jaxpr(jax.grad(total))(params, z).jaxpr
+    known = set(map(id, program.invars + program.constvars))
+    for equation in program.eqns:
+        if any(id(v) in known for v in equation.invars):
+            known |= set(map(id, equation.outvars))
+    return jax.tree.unflatten(jax.tree.structure(params), [id(v) in known for v in program.outvars])
+
+
+def resumed(result: Any, fresh: ABPState) -> tuple[ABPState, np.ndarray]:
+    """Returns the state to go on from, the old one with its sigma only if the new run learns it too, and the losses.
+
+    Raises TypeError for what is no result of `fit`, ValueError unless the two states have the same shapes.
+    """
+    old = getattr(result, "state", None)
+    if not isinstance(old, ABPState):
+        raise TypeError("resume must be a FitResult, as fit returns it (or the attribute `result` of its error).")
     shapes = [[leaf.shape for leaf in jax.tree.leaves((s.params, s.z))] for s in (old, fresh)]
     if shapes[0] != shapes[1]:
         raise ValueError(
@@ -63,7 +153,7 @@ def resumed(old: ABPState, fresh: ABPState) -> ABPState:
             "Resume with the generator and the images of that run."
         )
     learned = old.sigma if fresh.sigma is not None and old.sigma is not None else fresh.sigma
-    return old._replace(sigma=learned)
+    return old._replace(sigma=learned), result.losses
 
 
 def default_learning_rate(generator: nnx.Module) -> float:
@@ -83,12 +173,28 @@ def constant_then_cosine(learning_rate: float, num_iterations: int) -> optax.Sch
     return optax.join_schedules([optax.constant_schedule(learning_rate), fall], [half])
 
 
-def adam(
-    learning_rate: float | optax.Schedule, num_iterations: int, weight_decay: float
+def optimizer(
+    generate: Callable,
+    params: dict,
+    latent_dim: int,
+    learning_rate: float | optax.Schedule,
+    num_iterations: int,
+    weight_decay: float,
 ) -> optax.GradientTransformation:
-    """Returns the optimizer of `fit`: AdamW with b1 = 0.5, a number as `constant_then_cosine`, a schedule as it is."""
+    """Returns `adam`, which leaves alone what f(z; W) does not depend on. generate: (params, z) -> f(z; W)."""
+    return adam(learning_rate, num_iterations, weight_decay, learned(generate, params, latent_dim))
+
+
+def adam(
+    learning_rate: float | optax.Schedule, num_iterations: int, weight_decay: float, learned: dict | None = None
+) -> optax.GradientTransformation:
+    """Returns the optimizer of `fit`: AdamW with b1 = 0.5, a number as `constant_then_cosine`, a schedule as it is.
+
+    learned: like params, which of them decay; by default all.
+    """
     rate = learning_rate if callable(learning_rate) else constant_then_cosine(learning_rate, num_iterations)
-    return optax.adamw(rate, b1=0.5, weight_decay=weight_decay)
+    some = learned is not None and not all(jax.tree.leaves(learned))
+    return optax.adamw(rate, b1=0.5, weight_decay=weight_decay, mask=learned if some else None)
 
 
 def record(
@@ -98,6 +204,7 @@ def record(
     key: jax.Array,
     mask: jax.Array | None,
     measure: Callable | None,
+    start: tuple[Callable, dict],
     *,
     sigma: float | Callable,
     learn_sigma: bool,
@@ -110,9 +217,13 @@ def record(
     Args:
       chain: settings of the chains, sigma a number.
       others: numbers of `fit`, kept as they are.
+      start: (generate, params), f and where its W starts.
       generator, images, key, sigma, learn_sigma, learning_rate, num_iterations, mask, measure: as in `fit`.
     """
     settings = chain._asdict() | others
+    if not settings["resumed_from"]:
+        del settings["resumed_from"]
+    settings["generator"] = fingerprint_of_f(*start, generator.latent_dim)
     settings["learning_rate"] = "a schedule" if callable(learning_rate) else [float(learning_rate), int(num_iterations)]
     settings |= dict(key=jax.random.key_data(key).tolist(), images=fingerprint(images))
     if callable(sigma):

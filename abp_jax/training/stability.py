@@ -47,7 +47,10 @@ def why_diverged(
     in_chain: bool,
     masks: jax.Array | None = None,
 ) -> str:
-    """Says with which step size a run failed, why, and what to do.
+    """Says with which step size a run failed, why, and what to do; or that the cause is not known.
+
+    Every cause named is one that was looked for where the run stands, after its last sound iteration: f or its
+    derivatives are not finite; the step of the chain is beyond the stable one; the error was rising.
 
     Args:
       generate: (params, z) -> f(z; W).
@@ -59,27 +62,69 @@ def why_diverged(
       masks: like images, True where they are seen; by default everywhere.
     """
     step_size = f"step_size={chain.step_size:g}. "
-    if run.failure == loop.LEARNING_DIVERGED or not in_chain:
-        return step_size + LEARNING_DIVERGED
-    kind = KINDS[chain.sampler]
-    if kind.stable_below is not None:
-        return step_size + CHOOSE_ABOUT_A_HALF.format(kind.stable_below)
-    f, sigma = partial(generate, run.state.params), learning.noise_level(run.state, chain.sigma)
+    params, sigma = run.state.params, learning.noise_level(run.state, chain.sigma)
     indices = indices[indices < len(images)][:64]
+    y, z = data.decode(images[indices]), run.state.z[indices]
     masks = None if masks is None else masks[indices]
-    stable = float(jnp.min(largest_stable_steps(f, images[indices], run.state.z[indices], sigma, masks)))
+    with jax.debug_nans(False), jax.debug_infs(False):
+        if what := _what_is_not_finite(generate, params, z, y, sigma, masks):
+            return step_size + UNSOUND.format(what)
+        if run.failure == loop.LEARNING_DIVERGED or not in_chain:
+            return step_size + _of_learning(run)
+        kind = KINDS[chain.sampler]
+        if kind.stable_below is not None:
+            too_large = chain.step_size >= kind.stable_below
+            return step_size + (TOO_LARGE if too_large else CHOOSE_ABOUT_A_HALF).format(kind.stable_below)
+        stable = float(jnp.min(largest_stable_steps(partial(generate, params), y, z, sigma, masks)))
+    beyond = "" if chain.step_size > stable else "This one is below it here, but that shrinks as W and z move. "
     return (
         f"{step_size}A Langevin chain left every reasonable range: where W stands, the largest stable step is "
-        f"{stable:.2g}. Pass a step_size below that (it shrinks as W learns: half of it is safer), or leave `sampler` "
-        "to its default, whose step has no unit."
+        f"{stable:.2g}. {beyond}Pass a step_size below that (it shrinks as W learns: half of it is safer), or leave "
+        "`sampler` to its default, whose step has no unit."
     )
 
 
+def _what_is_not_finite(
+    generate: Callable, params: dict, z: jax.Array, y: jax.Array, sigma: float, masks: jax.Array | None
+):
+    """What of f and its derivatives is not finite where the run stands, or "" if all is."""
+    finite = lambda tree: all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(tree))
+    f = partial(generate, params)
+    by_z = lambda z, y, mask: jax.grad(lambda z: model.log_joint(f, z, y, sigma, mask=mask))(z)
+    if not finite(jax.vmap(f)(z)):
+        return "f(z; W) itself"
+    if not finite(jax.vmap(by_z)(z, y, masks)):
+        return "the derivative of log p(y, z) in z"
+    finite_in_w = finite(learning.learning_gradient(generate, params, z, y, sigma, masks)[0])
+    return "" if finite_in_w else "the derivative of log p(y, z; W) in W"
+
+
+def _of_learning(run: loop.Run):
+    """Whether the last errors show that W went away."""
+    last = loop.losses(run, int(run.state.iteration))[-20:]
+    if len(last) and last[-1] > 4 * min(last):
+        return LEARNING_DIVERGED.format(min(last), last[-1])
+    return LEARNING_NOT_FINITE
+
+
+UNSOUND = (
+    "The step is not the cause: {} is not finite at this W and z, which are. Look in the generator for a division by "
+    "0, a root or a norm of 0, a logarithm of 0, or an overflow; jax.config.update('jax_debug_nans', True) stops there."
+)
 LEARNING_DIVERGED = (
-    "The chains are sound, but the loss is not finite: W itself has diverged. Lower learning_rate, and check that the "
-    "data are scaled to about 1."
+    "The chains are sound, but the error rose from {:.3g} to {:.3g} in the last iterations: W itself has diverged. "
+    "Lower learning_rate, and check that the data are scaled to about 1."
+)
+LEARNING_NOT_FINITE = (
+    "The chains are sound, but the loss is not finite after the next step of W. The cause is not known: the error did "
+    "not rise before. Try a lower learning_rate; jax.config.update('jax_debug_nans', True) stops where a nan appears."
+)
+TOO_LARGE = (
+    "A Langevin chain left every reasonable range. This sampler's step_size has no unit: it is stable below {:g}, and "
+    "this one is not: 0.5 is a good choice."
 )
 CHOOSE_ABOUT_A_HALF = (
     "A Langevin chain left every reasonable range. This sampler's step_size has no unit: it is stable below {:g} where "
-    "f is nearly linear, and 0.5 is a good choice. Data far from the scale of 1 need scaling."
+    "f is nearly linear, and 0.5 is a good choice. Below that f is too far from linear within one step: try a smaller "
+    "one. Data far from the scale of 1 need scaling."
 )

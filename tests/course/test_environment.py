@@ -12,7 +12,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from abp_jax.training.compiler import WRONG_ON_CPU
+from abp_jax.compilation.compiler import WRONG_ON_CPU
 
 ROOT = Path(__file__).parents[2]
 CONDA_NAMES = {"playwright": "playwright-python"}  # where conda-forge has another name than PyPI

@@ -132,7 +132,7 @@ def share(folder, port, num_processes, process):
         expected = spread(make_state(i), mesh)
         state, losses = checkpoints.restore(folder, spread(make_state(9), mesh), {})
         assert losses.tolist() == [1 / 3] * i
-        for x, y in zip(checkpoints._named(state).values(), checkpoints._named(expected).values(), strict=True):
+        for x, y in zip(checkpoints.named(state).values(), checkpoints.named(expected).values(), strict=True):
             assert x.sharding.is_equivalent_to(y.sharding, x.ndim)
             x, y = (jax.random.key_data(v) if jnp.issubdtype(v.dtype, jax.dtypes.prng_key) else v for v in (x, y))
             for mine, wanted in zip(x.addressable_shards, y.addressable_shards, strict=True):

@@ -11,9 +11,10 @@ from flax import nnx
 
 import abp_jax as abp
 from abp_jax import factor_analysis, langevin, learning, model
+from abp_jax.compilation import compiler
 from abp_jax.evaluation import evidence, quadrature
 from abp_jax.inference import Chain
-from abp_jax.training import compiler, stability
+from abp_jax.training import stability
 
 CHUNK = 100
 RNG = np.random.default_rng(0)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from abp_jax.training import compilation_cache
+from abp_jax.compilation import compilation_cache
 
 pytestmark = pytest.mark.skipif(not compilation_cache.works(), reason="the cache is left off with this jax")
 

@@ -3,7 +3,6 @@
 import os
 
 import jax
-import platformdirs
 
 FIRST_SOUND_VERSION = (0, 7, 2)  # with jax 0.6.0 on a CPU, programs read back from the cache never ended
 ALARMING = (0, 8, 2), (0, 9, 1)  # from one to before the other, each program read back on a CPU prints an error message
@@ -22,6 +21,8 @@ def enable() -> str | None:
         return None
     if not works():
         return None
+    import platformdirs  # here, since only this function needs it
+
     folder = os.path.join(platformdirs.user_cache_dir("abp_jax"), "compiled")
     try:
         os.makedirs(folder, exist_ok=True)

@@ -1,0 +1,73 @@
+"""Compiled programs of functions that take a generator, or any other f: z -> y. Nothing they use becomes stale."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
+
+import jax
+from flax import nnx
+from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
+
+
+def compiled(function: Callable, static: Sequence[str] = ()) -> Callable:
+    """Returns function(f, ...), compiled, for f: z -> y, a generator or any other function.
+
+    Nothing that f refers to can become stale. A program is kept for each architecture of this library's generators,
+    whatever their W; for another f, whose attributes and globals may have changed, it is traced at every call, and the
+    program of an equal trace is used.
+
+    static: names of arguments that are no arrays; each value of theirs is a program of its own. Functions among them
+    are traced like f.
+    """
+    names = list(inspect.signature(function).parameters)[1:]
+
+    @partial(jax.jit, static_argnums=(0, 1))
+    def known(graphdef, fixed, state, arrays):
+        return function(nnx.merge(graphdef, state), **arrays, **dict(fixed))
+
+    def prepare(f, *args, **kwargs):
+        """The program, as a function of a dict of arrays, and these arrays."""
+        arrays = dict(zip(names, args, strict=False)) | kwargs
+        fixed = {name: arrays.pop(name) for name in static if name in arrays}
+        if _is_ours(f) and not any(map(callable, fixed.values())):
+            graphdef, state = nnx.split(f)
+            return partial(known, graphdef, tuple(fixed.items()), state), arrays
+        trace, tree = jax.make_jaxpr(lambda arrays: function(f, **arrays, **fixed), return_shape=True)(arrays)
+        return partial(_evaluate, Trace(trace.jaxpr, jax.tree.structure(tree)), trace.consts), arrays
+
+    @wraps(function)
+    def call(f, *args, **kwargs):
+        program, arrays = prepare(f, *args, **kwargs)
+        return program(arrays)
+
+    call.prepare, call.program = prepare, known
+    return call
+
+
+class Trace:
+    """What a function computes, from its arrays and the constants that it refers to. Equal if it reads the same."""
+
+    def __init__(self, jaxpr: Jaxpr, tree: jax.tree_util.PyTreeDef):
+        self.jaxpr, self.tree, self.text = jaxpr, tree, f"{jaxpr} {tree}"
+
+    def __hash__(self):
+        return hash(self.text)
+
+    def __eq__(self, other: object):
+        return isinstance(other, Trace) and self.text == other.text
+
+
+@partial(jax.jit, static_argnums=0)
+def _evaluate(trace: Trace, constants: list, arrays: dict):
+    program = jaxpr_as_fun(ClosedJaxpr(trace.jaxpr, constants))
+    return jax.tree.unflatten(trace.tree, program(*jax.tree.leaves(arrays)))
+
+
+def _is_ours(f: Callable):
+    """Whether f is a generator of this library, all through: then its graph says all that it computes."""
+    known = lambda node: type(node).__module__.split(".")[0] in ("abp_jax", "flax")
+    return (
+        isinstance(f, nnx.Module)
+        and known(f)
+        and all(known(n) for _, n in nnx.iter_graph(f) if isinstance(n, nnx.Module))
+    )
