@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
+import compare_outputs  # noqa: E402
 import run_notebooks  # noqa: E402
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -48,8 +49,11 @@ def test_the_course_is_complete():
 @each_notebook
 @pytest.mark.slow
 def test_runs_as_shipped(file, tmp_path):
+    """A page runs, and prints what stands in the page: scripts/compare_outputs.py says what may differ."""
     copy = Path(shutil.copy(file, tmp_path))
     run_notebooks.run(copy, CAP_MINUTES)
+    differences = compare_outputs.compare(read(file), read(copy))
+    assert not differences, "\n".join(["the outputs of a fresh run are not those of the page:", *differences])
 
 
 @each_notebook
