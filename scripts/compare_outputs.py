@@ -88,10 +88,9 @@ def unit(number: str) -> float:
 def near(a: str, b: str, relative: float = RELATIVE, absolute: float = 0.0) -> bool:
     """Whether two printed numbers are the same but for rounding and the tolerances."""
     x, y = value(a), value(b)
-    if max(abs(x), abs(y)) < RESIDUE:
-        small, large = sorted(max(abs(v), RESIDUE_FLOOR) for v in (x, y))
-        return large <= RESIDUE_FACTOR * small
     size, rounding = max(abs(x), abs(y)), min(unit(a), unit(b))
+    if size < RESIDUE and size > absolute:
+        return size <= RESIDUE_FACTOR * max(min(abs(x), abs(y)), RESIDUE_FLOOR)
     if size < 9.5 * rounding:  # one digit is significant: 0.3 is not 0.4
         rounding = 0.0
     return abs(x - y) <= max(relative * size, rounding, absolute) * (1 + 1e-9)

@@ -142,6 +142,8 @@ def test_a_cell_can_declare_what_it_may_differ_by():
     assert not differs(new, page(tolerance={"reason": "a long chain", "relative": 0.1}))
     assert not differs(new, page(tolerance={"reason": "a long chain", "absolute": 1}))
     assert not differs(new, page(tolerance={"reason": "a long chain", "aside": r"\d+ of 16 chains"}))
+    residue = page(PRINTED.replace("image 0.0", "image 5e-05"))
+    assert differs(residue) and not differs(residue, page(tolerance={"reason": "a long sum", "absolute": 1e-4}))
     assert differs(new, page(tolerance={"reason": "a long chain", "relative": 0.05, "absolute": 0.5, "aside": "x"}))
     word = page(PRINTED.replace("learned", "found"))
     assert differs(word, page(tolerance={"reason": "a long chain", "relative": 0.5, "absolute": 1}))
