@@ -114,7 +114,7 @@ def page(
     [
         "An error of 0.3187, or 0.319, or 0.32 after 1,250 or 1250 of 4,000 steps.",
         "Of the chains 53 %, which is 53 per cent, and 8.4 % of all, or 0.084.",
-        "In 3 runs of $0.77$ and `x = 0.78`, of 1998, see [13 · Against PCA](13_against_pca.ipynb) or pages 12 and 17.",
+        "In 3 runs of $0.77$ and `x = 0.78`, of 1998, see [13 · Against PCA](13_against_pca.ipynb) or pages 12 and 15.",
         "## 12. It takes 25 to 30 minutes\n\n11. With Python 3.12:\n\n```\nx = 0.79\n```\n$$x = 0.76$$",
     ],
 )
