@@ -26,8 +26,8 @@ test-slow: install  ## run the slow ones: every page executed, runs really kille
 test-all: install  ## run all tests
 	$(PY) -m pytest -n 2 $(ARGS)
 
-notebooks: install  ## execute every notebook in place (NOTEBOOKS=notebooks/05*.ipynb picks some)
-	$(PY) scripts/run_notebooks.py $(NOTEBOOKS)
+notebooks: install  ## execute every notebook in place (NOTEBOOKS=notebooks/05*.ipynb picks; ARGS=--record keeps the times)
+	$(PY) scripts/run_notebooks.py $(ARGS) $(NOTEBOOKS)
 
 bench: install  ## measure and write benchmarks/RESULTS.md (GPU=1 on a GPU; ARGS="--only layer" a section; --quick tries)
 	$(PY) -m benchmarks $(if $(GPU),--gpu) $(ARGS)

@@ -1,13 +1,17 @@
-"""Executes notebooks in place, one line each: run_notebooks.py [--cap MINUTES] [NOTEBOOK ...]
+"""Executes notebooks in place, one line each: run_notebooks.py [--cap MINUTES] [--record] [NOTEBOOK ...]
 
 Every notebook runs from top to bottom in a fresh kernel of this Python. A notebook is written only if all of it ran,
 and without what depends on the machine or the moment: times, widget states, versions, the history of progress bars.
+
+--record is for a machine that does nothing else. It writes the minutes that each page took, the number of cores and the
+rate of a product of two matrices into docs/running_times.json, and from there into the README's map and page 00's.
 """
 
 import argparse
 import asyncio
 import base64
 import io
+import json
 import os
 import re
 import sys
@@ -18,6 +22,7 @@ from pathlib import Path
 os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this Python's kernel, not one installed for the user
 
 import nbformat
+import numpy as np
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from PIL import Image
@@ -25,6 +30,8 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 WIDGET = "application/vnd.jupyter.widget-view+json"
 OF_A_MACHINE = [str(ROOT), sys.prefix, str(Path.home()) + os.sep, os.path.join(tempfile.gettempdir(), "ipykernel_")]
+RUNNING_TIMES = ROOT / "docs" / "running_times.json"
+MAPS = [ROOT / "README.md", ROOT / "notebooks" / "00_start_here.ipynb"]
 
 
 class NotebookError(Exception):
@@ -152,21 +159,57 @@ def run(file: Path, cap: float) -> None:
     os.replace(new, file)
 
 
+def record(minutes: dict[str, float], times: Path = RUNNING_TIMES, maps: list[Path] = MAPS) -> None:
+    """Writes the minutes that pages took, by number, into the record, and all that it has into the maps."""
+    machine = {"cores": os.cpu_count(), "GFLOP/s": round(product_rate() / 1e9)}
+    recorded = json.loads(times.read_text()) | {
+        page: {"minutes": round(m, 1), **machine} for page, m in minutes.items()
+    }
+    rows = [f'  "{page}": {json.dumps(recorded[page])}' for page in sorted(recorded)]
+    times.write_text("{\n" + ",\n".join(rows) + "\n}\n")
+    for file in maps:
+        file.write_text(with_running_times(file.read_text("utf-8"), recorded), "utf-8")
+
+
+def with_running_times(text: str, recorded: dict[str, dict]) -> str:
+    """A map with the minutes recorded as the last number of each page's row.
+
+    >>> with_running_times("| [13 Against PCA](13_against_pca.ipynb) | Is it? | 30 | 3 |", {"13": {"minutes": 1.2}})
+    '| [13 Against PCA](13_against_pca.ipynb) | Is it? | 30 | 1.2 |'
+    """
+    row = r"(\| \[(\d\d) [^\]\n]*\]\([^)\n]*\.ipynb\)[^\n]*\| )[\d.]+ \|"
+    return re.sub(row, lambda found: f"{found[1]}{recorded[found[2]]['minutes']:g} |", text)
+
+
+def product_rate(size: int = 2000, repeats: int = 5) -> float:
+    """The multiplications and additions a second in a product of two matrices of 32 bits, the fastest of a few."""
+    matrix, seconds = np.ones((size, size), np.float32), []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        matrix @ matrix
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / min(seconds)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notebooks", nargs="*", type=Path, help="default: all of notebooks/")
     parser.add_argument("--cap", type=float, default=15, help="minutes after which a notebook is stopped")
+    parser.add_argument("--record", action="store_true", help="write the running times, on an idle machine")
     arguments = parser.parse_args()
-    failed = []
+    failed, minutes = [], {}
     for file in arguments.notebooks or sorted((ROOT / "notebooks").glob("*.ipynb")):
         print(f"{file.name} ", end="", flush=True)
         start = time.monotonic()
         try:
             run(file, arguments.cap)
-            print(f" {(time.monotonic() - start) / 60:.1f} min, {file.stat().st_size / 1e3:.0f} kB", flush=True)
+            minutes[file.name[:2]] = (time.monotonic() - start) / 60
+            print(f" {minutes[file.name[:2]]:.1f} min, {file.stat().st_size / 1e3:.0f} kB", flush=True)
         except NotebookError as error:
             failed.append(file.name)
             print(f" failed after {(time.monotonic() - start) / 60:.1f} min and left as it was:\n{error}", flush=True)
+    if arguments.record:
+        record(minutes)
     if failed:
         print("failed:", *failed)
     return len(failed) > 0

@@ -1,5 +1,6 @@
 """What the course says of its pages, its files and its names is true."""
 
+import doctest
 import functools
 import json
 import pkgutil
@@ -90,6 +91,19 @@ def test_both_maps_show_every_page_and_the_same_parts():
     assert [number for _, number in rows[0]] == sorted(NUMBERS)
 
 
+def plain(file):
+    """The prose of a file, with its formulas as a README writes them."""
+    return re.sub(r"\$\\?|\\", "", prose(file))
+
+
+def test_both_maps_ask_the_same_and_say_the_times_that_were_recorded():
+    row = r"^\|[^|]*\| \[(\d\d) ([^\]]*)\]\([^)]*\) \| (.*?) \| ([\d to]+) \| ([\d.]+) \|$"
+    readme, start = [re.findall(row, plain(file), re.MULTILINE) for file in (README, START)]
+    assert readme[1:] == start and len(start) == len(PAGES) - 1
+    recorded = json.loads((ROOT / "docs" / "running_times.json").read_text())
+    assert {number: run for number, *_, run in readme} == {n: f"{time['minutes']:g}" for n, time in recorded.items()}
+
+
 def test_relative_links_lead_to_files():
     here = [(f, link.split("#")[0]) for f in texts() if f.suffix in (".md", ".ipynb") for link in links(f)]
     here = [(f, link) for f, link in here if link and not re.match(r"\w+:", link)]
@@ -104,6 +118,13 @@ def test_names_of_the_library_exist():
     names = {"abp_jax." + m[1].strip(".") for _, m in dotted} - {STYLE}
     assert len(names) > 50
     assert [name for name in sorted(names) if not exists(name)] == []
+
+
+def test_what_the_first_page_says_of_jax_is_what_jax_prints():
+    (moves,) = re.findall(r"(?s)```python\n(>>>.*?)```", prose(START))
+    runner = doctest.DocTestRunner()
+    runner.run(doctest.DocTestParser().get_doctest(moves, {}, "five moves", START.name, 0))
+    assert runner.summarize(verbose=False) == (0, 10)
 
 
 def exists(name):

@@ -1,3 +1,4 @@
+import json
 import re
 import shutil
 import sys
@@ -8,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
+import compare_outputs  # noqa: E402
 import run_notebooks  # noqa: E402
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -48,8 +50,11 @@ def test_the_course_is_complete():
 @each_notebook
 @pytest.mark.slow
 def test_runs_as_shipped(file, tmp_path):
+    """A page runs, and prints what stands in the page: scripts/compare_outputs.py says what may differ."""
     copy = Path(shutil.copy(file, tmp_path))
     run_notebooks.run(copy, CAP_MINUTES)
+    differences = compare_outputs.compare(read(file), read(copy))
+    assert not differences, "\n".join(["the outputs of a fresh run are not those of the page:", *differences])
 
 
 @each_notebook
@@ -107,3 +112,22 @@ def test_runner_stops_a_notebook_that_hangs(tmp_path):
 
 def test_progress_bars_leave_their_last_line():
     assert run_notebooks.overwrite("\r 10%|#   | \r100%|####|") == "100%|####|"
+
+
+def test_running_times_go_into_the_record_and_from_there_into_the_maps(tmp_path):
+    times, readme = tmp_path / "times.json", tmp_path / "README.md"
+    times.write_text('{"01": {"minutes": 0.5, "cores": 2}}')
+    first = "| **I** | [01 A](notebooks/01_factor_analysis.ipynb) | How? | 60 to 90 | {} |"
+    second = "| | [02 B](02_langevin_dynamics.ipynb) | 2 | 5 | {} |"
+    readme.write_text("\n".join([first.format(3), second.format(1.5)]))
+    run_notebooks.record({"02": 1.2345}, times, [readme])
+    recorded = json.loads(times.read_text())
+    assert recorded["01"] == {"minutes": 0.5, "cores": 2}
+    assert recorded["02"]["minutes"] == 1.2 and recorded["02"]["GFLOP/s"] > 0 and recorded["02"]["cores"] >= 1
+    assert readme.read_text().splitlines() == [first.format(0.5), second.format(1.2)]
+
+
+def test_the_maps_are_as_the_recorder_would_write_them():
+    recorded = json.loads(run_notebooks.RUNNING_TIMES.read_text())
+    for file in run_notebooks.MAPS:
+        assert run_notebooks.with_running_times(file.read_text("utf-8"), recorded) == file.read_text("utf-8")
