@@ -14,7 +14,7 @@ The spine, in the order in which one reads it:
 
 Beside it:
 
-- images: what is observed. data, datasets, masks, observation
+- images: what is observed. files, data, datasets, masks, observation
 - training: long runs. loop, session, settings, devices, checkpoints, stability, compilation_cache, compiler, records
 - evaluation: how good. quadrature, evidence, diagnostics, metrics, comparison, paths, baselines
 - widgets: what is on the screen. explorer, laboratory, monitor; imported when first used

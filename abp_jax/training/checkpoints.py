@@ -19,6 +19,7 @@ from safetensors import numpy as safetensors_numpy
 
 from abp_jax.generators import ConvGenerator, functional, with_params
 from abp_jax.images.data import data_folder
+from abp_jax.images.files import expanded, to_write, write_whole
 from abp_jax.learning import ABPState
 
 # A run's folder holds iteration_50, iteration_100, ... Each has the arrays in `state`, as Orbax writes them, and in
@@ -46,7 +47,7 @@ def save(folder: str | Path, state: ABPState, losses: np.ndarray | list, setting
     """
     if keep < 1:
         raise ValueError(f"keep must be at least 1, got {keep}.")
-    folder = Path(folder).absolute()  # Orbax wants it so
+    folder = _expanded(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"iteration_{int(state.iteration)}"
     if path.exists():
@@ -66,7 +67,8 @@ def save(folder: str | Path, state: ABPState, losses: np.ndarray | list, setting
 
 def exists(folder: str | Path) -> bool:
     """Whether `folder` holds a checkpoint, of this version or an earlier one."""
-    return bool(_iterations(Path(folder))) or (Path(folder) / OLD_FILE).exists()
+    folder = _expanded(folder)
+    return bool(_iterations(folder)) or (folder / OLD_FILE).exists()
 
 
 def restore(folder: str | Path, like: ABPState, settings: dict) -> tuple[ABPState, np.ndarray]:
@@ -85,7 +87,7 @@ def restore(folder: str | Path, like: ABPState, settings: dict) -> tuple[ABPStat
       ValueError: the checkpoint is damaged, or it belongs to other settings or another generator. It is left as it is.
       PermissionError: one of its files can't be read.
     """
-    folder = Path(folder).absolute()
+    folder = _expanded(folder)
     paths = [folder / f"iteration_{i}" for i in reversed(_iterations(folder))]
     if not paths:
         old = f"{folder / OLD_FILE} was written by an earlier version of abp_jax. {_CHOICE}"
@@ -104,7 +106,8 @@ def restore(folder: str | Path, like: ABPState, settings: dict) -> tuple[ABPStat
 def save_generator(path: str | Path, generator: nnx.Module, z: jax.Array, dtype: np.dtype | type = np.float32) -> None:
     """Writes the parameters of a generator and latents z, (n, d), to a safetensors file, as `dtype`."""
     arrays = _named((functional(generator)[1], z))
-    _write(Path(path), {name: np.asarray(array).astype(dtype) for name, array in arrays.items()})
+    arrays = {name: np.asarray(array).astype(dtype) for name, array in arrays.items()}
+    write_whole(to_write(path), safetensors_numpy.save(arrays))
 
 
 def load_generator(path: str | Path, like: nnx.Module) -> tuple[nnx.Module, jax.Array]:
@@ -120,7 +123,7 @@ def load_generator(path: str | Path, like: nnx.Module) -> tuple[nnx.Module, jax.
     Raises:
       ValueError: the file is missing, damaged or of another generator.
     """
-    arrays = _read(Path(path))
+    arrays = _read(expanded(path))
     if "[1]" not in arrays:
         raise ValueError(f"{path} does not hold a generator and its z, as save_generator writes them.")
     z = arrays.pop("[1]")
@@ -138,6 +141,10 @@ def load_lion_tiger_generator() -> tuple[ConvGenerator, jax.Array]:
 
 
 _CHOICE = "Use another checkpoint_dir, or delete the folder to start afresh."
+
+
+def _expanded(folder: str | Path):
+    return expanded(folder, "the folder of checkpoints (checkpoint_dir)").absolute()  # Orbax wants it so
 
 
 def _iterations(folder: Path):
@@ -278,16 +285,6 @@ def _is_key(array: jax.Array | np.ndarray):
 
 def _data(array: jax.Array | np.ndarray):
     return jax.random.key_data(array) if _is_key(array) else array
-
-
-def _write(path: Path, arrays: dict):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "wb") as file:  # safetensors' own save_file lets nobody but its owner read the file
-        file.write(safetensors_numpy.save(arrays))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def _read(path: Path):
