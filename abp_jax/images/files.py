@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 50_000_000  # of one file, before resizing; larger ones are refused as decompression bombs
-# Pillow registers suffixes for these formats too, but can't draw them by itself, or they are films or tables of numbers.
+# Pillow registers suffixes for these too, but can't draw them by itself, or they are films or tables of numbers.
 NO_PICTURES = {"BUFR", "GRIB", "HDF5", "FITS", "IPTC", "MPEG", "EPS", "WMF"}
 ALSO_PICTURES = ".heic .heif .svg .svgz .jxl .dng .cr2 .cr3 .nef .arw .orf .raf .rw2 .xcf .psb .exr .hdr .eps .wmf .emf"
 PACKED = {"L;2": 85, "L;4": 17}  # by which Pillow multiplies such pixels, but not the level that is transparent
@@ -44,10 +44,13 @@ def named(value: Any) -> str:
 
 
 def to_write(path: str | Path, argument: str = "path") -> Path:
-    """Returns the path of a file that is to be written, ~ expanded. Raises ValueError if it is a folder, or no path."""
+    """Returns the path of a file to write, ~ expanded. Raises ValueError if it is a folder, in a file, or no path."""
     path = expanded(path, argument)
     if path.is_dir() or not path.name:
         raise ValueError(f"{argument} must be a file to write, but {path} is a folder: add the name of a file.")
+    for parent in path.parents:
+        if parent.exists() and not parent.is_dir():
+            raise ValueError(f"{argument} must be a file in a folder, but {parent} is a file.")
     return path
 
 
@@ -237,6 +240,6 @@ def warn_if_dark(files: list, shares: list[float]) -> None:
     share = max(share for _, share in dark)
     warnings.warn(
         f"{listed([file for file, _ in dark])}: dark, with at most {share:.1%} of the 16-bit range (white is 65,535). "
-        f"If the camera has fewer bits, multiply the values by {2 ** int(np.log2(1 / share))} and save the files again.",
+        f"If the camera has fewer bits, multiply the values by {2 ** int(np.log2(1 / share))} and save them again.",
         stacklevel=3,
     )

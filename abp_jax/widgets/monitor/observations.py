@@ -37,11 +37,11 @@ def given(images: Any, mask: Any = None) -> tuple[Any, np.ndarray | None]:
     if mask is None:
         return images, None
     mask = np.asarray(mask)
-    mask = mask[..., None] if mask.shape == images.shape[:-1] else mask
+    shape, mask = mask.shape, mask[..., None] if mask.shape == images.shape[:-1] else mask
     if mask.dtype != bool or mask.shape[:-1] != images.shape[:-1] or mask.shape[-1] not in (1, images.shape[-1]):
         raise ValueError(
             f"mask must be boolean, True where images are seen, of shape {images.shape} or {images.shape[:-1]}; got "
-            f"{mask.dtype} of shape {mask.shape}. Pass the mask that fit has."
+            f"{mask.dtype} of shape {shape}. Pass the mask that fit has."
         )
     return images, mask
 

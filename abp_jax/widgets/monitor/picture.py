@@ -191,9 +191,9 @@ class ImagePairs:
         side = images.shape[1]
         for block in range(0, len(images), self.columns):
             top = block // self.columns * (canvas.shape[0] + side // 8) / 2
-            for row, name in enumerate(("y", name)):
+            for row, label in enumerate(("y", name)):
                 y = top + (0.5 + row) * side
-                ax.text(-0.08 * side, y, name, color=QUIET, fontsize=9, ha="right", va="center")
+                ax.text(-0.08 * side, y, label, color=QUIET, fontsize=9, ha="right", va="center")
 
     def update(self, reconstructions: np.ndarray) -> None:
         """Puts the reconstructions in their places."""
@@ -221,7 +221,7 @@ class Lines:
         self.lines = [ax.plot([], [], color=line.get_color(), linewidth=1.4)[0] for line in self.observed]
         names = "dots" if len(self.x) <= 64 else "broad"
         ax.set_xlabel("number")
-        head(ax, f"y ({names}), reconstructions {name} (lines)")
+        head(ax, f"y ({names}), {'reconstructions ' if name == 'f(z)' else ''}{name} (lines)")
         ax.margins(0.06)
 
     def update(self, reconstructions: np.ndarray) -> None:

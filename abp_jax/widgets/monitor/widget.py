@@ -73,18 +73,17 @@ class TrainingMonitor:
         self._rows = evenly_spaced(len(images), MOST_POINTS)
         self._images = as_seen(images[self._rows], None if mask is None else mask[self._rows])
         self._pairs, self._asked = (evenly_spaced(len(self._rows), most) for most in (MOST_PAIRS, MOST_STEPS))
-        self._picture = self._display = self._cell = self._run = self._done = None
-        self._begin = self._last = 0.0
+        self._picture = self._display = self._run = self._done = None
+        self._begin, self._last, self._cell = 0.0, 0.0, (None, None)
         self._ended, self._stable_steps = False, None
 
     def __call__(self, done: int, snapshot: Callable[[], FitResult]) -> None:
         """What `fit` calls, see there. Raises ValueError where a run begins whose images are not the monitor's."""
         now = time.perf_counter()
         begins = self._begins(done, snapshot)
-        if begins:
-            self._start(done, snapshot, now)
+        again = begins and self._start(done, snapshot, now)
         self._ended, self._done = done == self._done and not begins, done
-        (due,) = devices.agreed(self._ended or self._is_due(now - self._begin - sum(self.costs)))
+        (due,) = devices.agreed(self._ended or again or self._is_due(now - self._begin - sum(self.costs)))
         if due:
             self._draw(snapshot(), now - self._begin, self._ended)
             self.costs.append(time.perf_counter() - now)
@@ -106,7 +105,7 @@ class TrainingMonitor:
         return self._done is None or self._ended or done < self._done or another
 
     def _start(self, done: int, snapshot: Callable, now: float):
-        """Makes ready for a run, new or resumed."""
+        """Makes ready for a run, new or resumed. Returns whether its cell was run again, and so lacks the picture."""
         self._done = None  # until its images are seen to be the monitor's
         result, measure = snapshot(), self._measure
         f = result.generator
@@ -114,15 +113,17 @@ class TrainingMonitor:
         check_fit(self._shape, self._images, f, observed, len(result.z))
         self._stable_steps = _stable_steps if measure is None else _stable_steps_of(measure)
         self._picture = MonitorPicture(self._images, self._pairs, result.z.shape[1], measure is not None)
-        cell = _cell()
-        if done == 0 or (cell is not None and cell == self._cell):  # the second was run again, so its output is gone
-            self._display, self._cell = None, cell
+        (name, execution), (name_before, before) = _cell(), self._cell
+        run_again = name is not None and name == name_before and execution != before  # so its output is gone
+        if done == 0 or run_again:
+            self._display = None
+        if self._display is None:
+            self._cell = name, execution
         if done == 0 or not self.costs:
             self.costs, self._begin = [], now
         else:
             self._begin += now - self._last  # what lay between the runs was no training
-        if self._display is None and self.costs:
-            self._draw(result, now - self._begin, False)
+        return run_again
 
     def _is_due(self, training: float):
         """Whether there is time for one more picture after so many seconds of training."""
@@ -194,6 +195,6 @@ def _stable_steps_of(measure: Callable):
 
 
 def _cell():
-    """The notebook's name for the cell that is executed now; None outside of notebooks, and where there is none."""
-    parent = getattr(IPython.get_ipython(), "get_parent", dict)()
-    return (parent or {}).get("metadata", {}).get("cellId")
+    """The notebook's name for the cell that is executed now, and that of the execution; None where there are none."""
+    parent = getattr(IPython.get_ipython(), "get_parent", dict)() or {}
+    return parent.get("metadata", {}).get("cellId"), parent.get("header", {}).get("msg_id")
