@@ -140,7 +140,7 @@ class ZPlane:
 
     def update(self, z: np.ndarray) -> None:
         """Moves what is shown. The range grows in steps, so that it does not tremble."""
-        steps = np.ceil(np.log(np.abs(z[:, :2]).max() * 1.08 / 2.7) / np.log(1.4))
+        steps = np.ceil(np.log(max(1e-6, np.abs(z[:, :2]).max()) * 1.08 / 2.7) / np.log(1.4))
         limit = 2.7 * 1.4 ** max(0, steps)
         self.ax.set(xlim=(-limit, limit), ylim=(-limit, limit))
         if self.dots is not None:
