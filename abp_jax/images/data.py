@@ -72,7 +72,7 @@ def load_image(file: str | Path, size: int = 64, channels: int = 3) -> np.ndarra
 def check_size(size: int) -> int:
     """Returns the size of square images as an int; ValueError unless it is a whole number from 1 to 7,071 pixels."""
     largest = int(MAX_PIXELS**0.5)
-    expected = f"a positive number of pixels, a whole one up to {largest:,}, the side of the square that each image becomes"
+    expected = f"a positive number of pixels, a whole one up to {largest:,}, the side of each square image"
     number = whole_number("size", size, expected, least=1)
     if number > largest:
         raise ValueError(f"size must be {expected}, got {number:,}.")
