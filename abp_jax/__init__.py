@@ -14,7 +14,7 @@ The spine, in the order in which one reads it:
 
 Beside it:
 
-- images: what is observed. data, datasets, masks, observation
+- images: what is observed. arguments, files, data, datasets, masks, observation
 - compilation: programs, compilation_cache, compiler
 - training: long runs. loop, session, settings, devices, checkpoints, generator_files, stability, records
 - evaluation: how good. quadrature, evidence, diagnostics, metrics, comparison, paths, baselines

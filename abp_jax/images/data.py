@@ -1,14 +1,12 @@
 """Images as arrays: float32 of shape (n, height, width, channel) in [-1, 1], where -1 is black and 1 is white."""
 
-import warnings
 from pathlib import Path
 
 import jax
 import numpy as np
-from PIL import Image, ImageOps
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-MAX_PIXELS = 50_000_000  # of one file, before resizing; larger ones are refused as decompression bombs
+from abp_jax.images.files import MAX_PIXELS, expanded, image_files, read_image, warn_if_dark, whole_number
+
 COURSE_URL = (
     "https://raw.githubusercontent.com/EricMFischer/abp-generator-tf/"
     "be0fe155b26203cd2637fb0c69ab0b0fd3cec608/GenNet/Image/lion_tiger/"
@@ -35,34 +33,25 @@ def load_images(folder: str | Path, size: int = 64, channels: int = 3) -> np.nda
     central square and resized. Of a file with several frames the first is taken.
 
     Args:
-      folder: a folder with .jpg, .png, .webp, .bmp or .tiff files; other files and hidden files are skipped.
-      size: side of the square that each image becomes, in pixels.
+      folder: a folder with images, of any format that Pillow reads: .jpg, .jfif, .png, .gif, .webp, .avif, .tiff, ...
+        Other files, hidden files and sub-folders are skipped. Skipped files that look like images are warned of, and
+        so are 16-bit images that use less than a quarter of the range, such as those of a camera with 12 bits.
+      size: side of the square that each image becomes, in pixels: a whole number from 1 to 7,071.
       channels: 3 for colour, 1 for grey.
 
     Returns:
       float32 array of shape (n, size, size, channels) in [-1, 1].
 
     Raises:
-      FileNotFoundError, NotADirectoryError: there is no such folder.
-      ValueError: the folder holds no image, or a file can't be read as one; the message names the file.
+      FileNotFoundError, NotADirectoryError, PermissionError: there is no such folder, or a file may not be read.
+      ValueError: an argument is not as above; the folder holds no image, or a file can't be read as one. The message
+        names the argument or the file.
     """
-    if size < 1:
-        raise ValueError(f"size must be a positive number of pixels, got {size}.")
+    size, channels = _checked(size, channels)
     files = image_files(folder)
-    return np.stack([load_image(file, size, channels) for file in files])
-
-
-def image_files(folder: str | Path) -> list[Path]:
-    """Returns the image files of a folder, sorted by name. Raises as `load_images` does."""
-    folder = Path(folder).expanduser()
-    if not folder.exists():
-        raise FileNotFoundError(f"no folder {folder.absolute()}. Check the path; it is relative to {Path.cwd()}.")
-    if not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is a file. Give the folder that holds your images.")
-    files = [f for f in folder.iterdir() if f.suffix.lower() in EXTENSIONS and not f.name.startswith(".")]
-    if not files:
-        raise ValueError(f"no image in {folder.absolute()}. Put files there that end in {', '.join(EXTENSIONS)}.")
-    return sorted(files, key=lambda f: f.name)
+    images, shares = zip(*(read_image(file, size, channels) for file in files), strict=True)
+    warn_if_dark(files, shares)
+    return np.stack(images)
 
 
 def decode(images: np.ndarray | jax.Array):
@@ -71,41 +60,31 @@ def decode(images: np.ndarray | jax.Array):
 
 
 def load_image(file: str | Path, size: int = 64, channels: int = 3) -> np.ndarray:
-    """Loads one image as `load_images` does. Returns (size, size, channels). Raises ValueError if it can't be read."""
-    if channels not in (1, 3):
-        raise ValueError(f"channels must be 3 or 1, got {channels}.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the line below is stricter
-            with Image.open(file) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise Image.DecompressionBombError
-                image = ImageOps.fit(_to_rgb(ImageOps.exif_transpose(image)), (size, size), Image.Resampling.LANCZOS)
-    except Image.DecompressionBombError:
-        raise ValueError(
-            f"{file} has more than {MAX_PIXELS:,} pixels and was not opened. Make it smaller, or move it away."
-        ) from None
-    except Exception as error:
-        raise ValueError(
-            f"{file} could not be read as an image ({error}). It may be truncated or of another format: "
-            "replace the file, or move it out of the folder."
-        ) from error
-    image = image if channels == 3 else image.convert("L")
-    return np.asarray(image, np.float32).reshape(size, size, channels) / 127.5 - 1
+    """Loads one image file, or an open one, as `load_images` does. Returns (size, size, channels). Raises, and warns,
+    as it does; FileNotFoundError or IsADirectoryError where there is no such file.
+    """
+    size, channels = _checked(size, channels)
+    image, share = read_image(file, size, channels)
+    warn_if_dark([file], [share])
+    return image
 
 
-def _to_rgb(image: Image.Image):
-    if image.mode.startswith("I"):  # 16-bit grey, which a plain convert() would clip
-        grey = np.asarray(image, np.float64)
-        if grey.min() < 0 or grey.max() > 65535:
-            raise ValueError(f"its values span {grey.min():g} to {grey.max():g}; 16-bit grey (0 to 65535) was expected")
-        image = Image.fromarray(np.uint8(np.round(grey / 257)))
-    if image.mode == "F":
-        raise ValueError("it holds floating-point pixels, whose range is unknown; save it with 8 or 16 bits")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+def check_size(size: int) -> int:
+    """Returns the size of square images as an int; ValueError unless it is a whole number from 1 to 7,071 pixels."""
+    largest = int(MAX_PIXELS**0.5)
+    expected = f"a positive number of pixels, a whole one up to {largest:,}, the side of each square image"
+    number = whole_number("size", size, expected, least=1)
+    if number > largest:
+        raise ValueError(f"size must be {expected}, got {number:,}.")
+    return number
+
+
+def _checked(size: int, channels: int):
+    expected = "3 or 1"
+    number = whole_number("channels", channels, expected)
+    if number not in (1, 3):
+        raise ValueError(f"channels must be {expected}, got {number}.")
+    return check_size(size), number
 
 
 def load_lion_tiger(source: str = "faces", size: int = 64) -> np.ndarray:
@@ -139,10 +118,13 @@ def lion_tiger_labels(source: str = "faces") -> list[str]:
 
 
 def fetch_course_photographs(cache: str | Path | None = None) -> list[Path]:
-    """Downloads what is missing of the course photographs. Returns their paths. Raises as `load_lion_tiger` does."""
+    """Downloads what is missing of the course photographs to the folder `cache`, by default in the user's caches.
+
+    Returns their paths. Raises as `load_lion_tiger` does.
+    """
     import pooch  # here, since only this source needs it
 
-    cache = Path(cache or pooch.os_cache("abp_jax") / "lion_tiger_course")
+    cache = expanded(pooch.os_cache("abp_jax") / "lion_tiger_course" if cache is None else cache, "cache")
     library = pooch.create(path=cache, base_url=COURSE_URL, registry=COURSE_SHA256)
     files = []
     for name in sorted(COURSE_SHA256):

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from abp_jax.images.data import data_folder
+from abp_jax.images.data import check_size, data_folder
+from abp_jax.images.files import whole_number
 
 SIZE = 32  # pixels
 CLOTHES = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
@@ -89,8 +90,7 @@ def load_textures(num: int = 1000, *, size: int = SIZE, seed: int = 0) -> np.nda
     Raises:
       ModuleNotFoundError: scikit-image is not installed.
     """
-    if num < 1:
-        raise ValueError(f"num must be at least 1, got {num}.")
+    whole_number("num", num, "a whole number of pieces, at least 1", least=1)
     try:
         import skimage.data
     except ModuleNotFoundError as error:
@@ -147,7 +147,7 @@ def enlarge(images: np.ndarray, num: int) -> np.ndarray:
 
     Raises ValueError if that is not enough.
     """
-    if not 0 < num <= 10 * len(images):
+    if not 0 < whole_number("num", num, "a whole number of images") <= 10 * len(images):
         raise ValueError(f"from {len(images)} images, 1 to {10 * len(images)} can be drawn; {num} were asked for.")
     both = np.concatenate([images, images[:, :, ::-1]])
     padded = np.pad(both, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
@@ -159,8 +159,7 @@ def enlarge(images: np.ndarray, num: int) -> np.ndarray:
 
 def to_size(images: np.ndarray, size: int) -> np.ndarray:
     """Returns grey images (n, h, w), uint8, as float32 (n, size, size, 1) in [-1, 1]."""
-    if size < 1:
-        raise ValueError(f"size must be a positive number of pixels, got {size}.")
+    size = check_size(size)
     if images.shape[1:] != (size, size):
         resize = lambda image: Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS)
         images = np.stack([np.asarray(resize(image)) for image in images])
@@ -202,7 +201,9 @@ def _check_hash(name: str, content: bytes, remedy: str):
 
 
 def _first(array: np.ndarray, num: int):
-    if num is not None and not 0 < num <= len(array):
+    if num is None:
+        return array
+    if not 0 < whole_number("num", num, "a whole number of images") <= len(array):
         raise ValueError(
             f"1 to {len(array):,} images are there, {num:,} were asked for. datasets.enlarge draws more of them."
         )

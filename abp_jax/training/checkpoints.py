@@ -16,6 +16,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from jax.experimental import multihost_utils
 
+from abp_jax.images.files import expanded
 from abp_jax.learning import ABPState
 
 # A run's folder holds iteration_50, iteration_100, ... Each has the arrays in `state`, as Orbax writes them, and in
@@ -43,7 +44,7 @@ def save(folder: str | Path, state: ABPState, losses: np.ndarray | list, setting
     """
     if keep < 1:
         raise ValueError(f"keep must be at least 1, got {keep}.")
-    folder = Path(folder).absolute()  # Orbax wants it so
+    folder = _expanded(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"iteration_{int(state.iteration)}"
     if path.exists():
@@ -63,7 +64,8 @@ def save(folder: str | Path, state: ABPState, losses: np.ndarray | list, setting
 
 def exists(folder: str | Path) -> bool:
     """Whether `folder` holds a checkpoint, of this version or an earlier one."""
-    return bool(_iterations(Path(folder))) or (Path(folder) / OLD_FILE).exists()
+    folder = _expanded(folder)
+    return bool(_iterations(folder)) or (folder / OLD_FILE).exists()
 
 
 @contextlib.contextmanager
@@ -75,7 +77,7 @@ def in_use(folder: str | Path | None) -> Iterator[None]:
     if folder is None or jax.process_index() > 0:
         yield
         return
-    folder = Path(folder).absolute()
+    folder = _expanded(folder)
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
@@ -105,7 +107,7 @@ def restore(folder: str | Path, like: ABPState, settings: dict) -> tuple[ABPStat
       ValueError: the checkpoint is damaged, or it belongs to other settings or another generator. It is left as it is.
       PermissionError: one of its files can't be read.
     """
-    folder = Path(folder).absolute()
+    folder = _expanded(folder)
     paths = [folder / f"iteration_{i}" for i in reversed(_iterations(folder))]
     if not paths:
         old = f"{folder / OLD_FILE} was written by an earlier version of abp_jax. {CHOICE}"
@@ -122,6 +124,10 @@ def restore(folder: str | Path, like: ABPState, settings: dict) -> tuple[ABPStat
 
 
 CHOICE = "Use another checkpoint_dir, or delete the folder to start afresh."
+
+
+def _expanded(folder: str | Path):
+    return expanded(folder, "the folder of checkpoints (checkpoint_dir)").absolute()  # Orbax wants it so
 
 
 def _iterations(folder: Path):

@@ -1,6 +1,5 @@
 """Save and restore a learned generator and its z, alone (safetensors). No pickle."""
 
-import os
 from pathlib import Path
 
 import jax
@@ -12,6 +11,7 @@ from safetensors import numpy as safetensors_numpy
 
 from abp_jax.generators import ConvGenerator, functional, with_params
 from abp_jax.images.data import data_folder
+from abp_jax.images.files import expanded, to_write, write_whole
 from abp_jax.training.checkpoints import CHOICE, check_arrays, data, named, unflatten, with_keys
 
 
@@ -22,7 +22,8 @@ def save_generator(path: str | Path, generator: nnx.Module, z: jax.Array, dtype:
     """
     arrays = {name: np.asarray(array).astype(dtype) for name, array in named((functional(generator)[1], z)).items()}
     others = named((None, None, _other_arrays(generator)))
-    _write(Path(path), arrays | {name: np.asarray(data(array)) for name, array in others.items()})
+    arrays |= {name: np.asarray(data(array)) for name, array in others.items()}
+    write_whole(to_write(path), safetensors_numpy.save(arrays))
 
 
 def _other_arrays(generator: nnx.Module):
@@ -43,7 +44,7 @@ def load_generator(path: str | Path, like: nnx.Module) -> tuple[nnx.Module, jax.
     Raises:
       ValueError: the file is missing, damaged or of another generator.
     """
-    arrays = _read(Path(path))
+    arrays = _read(expanded(path))
     if "[1]" not in arrays:
         raise ValueError(f"{path} does not hold a generator and its z, as save_generator writes them.")
     z = arrays.pop("[1]")
@@ -62,16 +63,6 @@ def load_lion_tiger_generator() -> tuple[ConvGenerator, jax.Array]:
     """Returns the shipped generator, learned from the eleven faces, and their z, (11, 2). See data/README.md."""
     like = nnx.eval_shape(lambda: ConvGenerator(rngs=nnx.Rngs(0)))  # its shapes, without drawing a W to throw away
     return load_generator(data_folder() / "lion_tiger_generator.safetensors", like)
-
-
-def _write(path: Path, arrays: dict):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "wb") as file:  # safetensors' own save_file lets nobody but its owner read the file
-        file.write(safetensors_numpy.save(arrays))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def _read(path: Path):

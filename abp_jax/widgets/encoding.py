@@ -2,6 +2,9 @@
 
 import base64
 import io
+import os
+import re
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -12,6 +15,12 @@ WITHOUT_WIDGETS = (
     "The {}: run this cell in JupyterLab, Notebook 7 or Colab to see it. If nothing but this line shows: "
     "pip install --upgrade anywidget ipywidgets, start Jupyter again and reload the page."
 )
+
+
+def readable(text: Any) -> str:
+    """Returns what a page can show of a text, a path, a number or anything else; what is not UTF-8 becomes U+FFFD."""
+    text = os.fsdecode(text) if isinstance(text, bytes) else str(text)
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)  # so the bytes of a file's name come that are no text
 
 
 def png(image: np.ndarray) -> bytes:

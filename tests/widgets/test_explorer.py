@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -92,6 +93,20 @@ def test_a_z_that_does_not_fit_changes_nothing(generator, z):
         (dict(z=np.zeros((2, 2)), images=np.zeros((2, 8, 8, 3))), r"images must be \(2, 16, 16, 3\)"),
         (dict(z=np.zeros((2, 2)), names=["a"]), "names must be as many as z: got 1 for 2"),
         (dict(low=1, high=1), "low must be less than high"),
+        (dict(low=-np.inf), "two finite numbers; got -inf and 2.5"),
+        (dict(high="a"), "high must be made of numbers, got 'a'"),
+        (dict(low=None), "two finite numbers; got None and 2.5"),
+        (dict(z="ab"), "z must be made of numbers, got 'ab'"),
+        (dict(z=3.0), "z has 0 coordinates"),
+        (dict(z=np.zeros((2, 2)), names="ab"), "names must be a list with one name for each z, got 'ab'"),
+        (dict(z=np.zeros((2, 2)), names=5), "names must be a list with one name for each z, got 5"),
+        (
+            dict(z=np.zeros((1, 2)), images=np.full((1, 16, 16, 3), np.nan)),
+            "images hold nan or infinite values, of which",
+        ),
+        (dict(z=np.zeros((1, 2)), images=np.full((1, 16, 16, 3), 255.0)), "these go from 0 to 255. For values from 0"),
+        (dict(z=np.zeros((1, 2)), images=np.full((1, 16, 16, 3), 7)), "images must have values from -1 to 1"),
+        (dict(generator=lambda z: z), "generator must have latent_dim"),
         (dict(generator=abp.LinearGenerator(2, 5, rngs=nnx.Rngs(0))), r"shows images .* this generator gives \(5,\)"),
     ],
 )
@@ -244,6 +259,27 @@ def test_without_images_it_does_not_claim_to_have_any(generator):
     assert "mean squared error" in explorer._status and "images" not in explorer._status
     explorer.posterior_of = 1
     assert explorer._status.startswith("What the generator draws at the z of image 2. The lens")
+
+
+def test_bytes_are_the_images_that_they_stand_for(generator):
+    """The posterior is that of the decoded image, and so is the thumbnail."""
+    as_floats, as_bytes = (LatentExplorer(generator, np.eye(2), images=images) for images in two_kinds_of_images())
+    for explorer in (as_floats, as_bytes):
+        explorer.posterior_of = 0
+    assert as_floats._posterior["text"] == as_bytes._posterior["text"]
+    assert as_floats._config["thumbs"] == as_bytes._config["thumbs"]
+
+
+def two_kinds_of_images():
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
+    return pictures / np.float32(127.5) - 1, pictures
+
+
+def test_names_of_any_kind_are_shown_as_text(generator):
+    for names in (np.arange(2), [Path("a"), None], np.array([b"a", b"\xff"]), (i for i in "ab"), ["\ud800", "\udcff"]):
+        shown = [thumb["name"] for thumb in LatentExplorer(generator, np.eye(2), names=names)._config["thumbs"]]
+        assert all(type(name) is str and name.encode() for name in shown)
+    assert shown == ["\ufffd", "\ufffd"]
 
 
 def test_hundreds_of_images_are_dots(generator):

@@ -206,9 +206,47 @@ def test_a_title_cannot_break_the_page(tmp_path):
     assert list(tmp_path.iterdir()) == [report.path]
 
 
+def test_titles_and_names_may_be_anything(tmp_path, monkeypatch):
+    for name, value in (("NUM", 9), ("NUM_CHECKS", 20), ("LARGEST_ERROR", 1e3)):
+        monkeypatch.setattr(explorer_page, name, value)
+    generator, z = abp.ConvGenerator(image_size=8, width=4, rngs=nnx.Rngs(0)), np.zeros((2, 2))
+    pictures = np.full((2, 8, 8, 3), 255, np.uint8)
+    for title, shown, names in (
+        ("caf\udce9", "caf\ufffd", np.arange(2)),
+        ("\ud800", "\ufffd", ["\udcff", None]),
+        (Path("a.png"), "a.png", jnp.arange(2)),
+        (7, "7", [b"caf\xe9", 2.5]),
+    ):
+        options = dict(names=names, low=np.float32(-2), high=jnp.float32(2), images=pictures)
+        report = abp.export_explorer(generator, tmp_path / "new" / "a.html", z=z, title=title, **options)
+        assert f"<title>{shown}</title>" in report.path.read_text("utf-8")
+    assert list(tmp_path.iterdir()) == [report.path.parent] and list(report.path.parent.iterdir()) == [report.path]
+
+
+def test_a_path_that_is_no_file_is_said_before_the_work(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path, f"{tmp_path}/", ".", "", None, [tmp_path / "a.html"], tmp_path / "file" / "a.html"):
+        with pytest.raises(ValueError, match="^path must be"):
+            abp.export_explorer(None, path)
+    assert [f.name for f in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_page_that_can_not_be_finished_leaves_nothing(tmp_path, monkeypatch):
+    for name, value in (("NUM", 9), ("NUM_CHECKS", 20), ("LARGEST_ERROR", 1e3)):
+        monkeypatch.setattr(explorer_page, name, value)
+    monkeypatch.setattr(Path, "replace", lambda self, other: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        abp.export_explorer(abp.ConvGenerator(image_size=8, width=4, rngs=nnx.Rngs(0)), tmp_path / "a.html")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        (dict(z=np.zeros((2, 2)), names="ab"), "names must be a list with one name for each z"),
+        (dict(z=np.zeros((1, 2)), images=np.full((1, 8, 8, 3), np.nan)), "images hold nan or infinite values"),
+        (dict(z=np.zeros((1, 2)), images=np.full((1, 8, 8, 3), 255.0)), "images must have values from -1 to 1"),
+        (dict(high=np.inf), "two finite numbers"),
         (dict(z=np.zeros((2, 3))), "z has 3 coordinates, but the generator takes 2"),
         (dict(z=np.full((2, 2), np.nan)), "z holds nan or infinite values"),
         (dict(z=np.zeros((2, 2)), names=["a"]), "names must be as many as z: got 1 for 2"),

@@ -23,8 +23,9 @@ import numpy as np
 from flax import nnx
 
 from abp_jax.generators import latent_grid, reconstruct
+from abp_jax.images.files import to_write, write_whole
 from abp_jax.plots import evenly_spaced, to_display
-from abp_jax.widgets.encoding import thumbnail
+from abp_jax.widgets.encoding import readable, thumbnail
 from abp_jax.widgets.explorer.plane import MOST_MARKERS, MOST_THUMBNAILS, check_arguments
 
 NUM = 41  # points of the grid along a side
@@ -64,10 +65,10 @@ def export_explorer(
 
     Args:
       generator: an image generator with a two-dimensional latent vector.
-      path: the file to write. It appears whole or not at all.
+      path: the file to write. It appears whole or not at all; folders that lead to it are made.
       z: inferred latents (n, 2), shown on the plane with `images`. The page starts at the first one.
-      images: (n, h, w, c) in [-1, 1], the thumbnails; by default what the generator draws at z.
-      names: of the images, for screen readers and as hints; by default "image 1", "image 2", ...
+      images: (n, h, w, c) in [-1, 1], or uint8 from 0 to 255, the thumbnails; by default what the generator draws.
+      names: of the images, for screen readers and as hints, shown as `str` has them; by default "image 1", ...
       low, high: range of z1 and z2. Latents outside are shown at the border.
       title: of the page.
 
@@ -75,14 +76,17 @@ def export_explorer(
       An ExportReport, with the measured distance from the generator. The page says it too.
 
     Raises:
-      ValueError: the generator has no two-dimensional z or no images, arguments don't fit together, or the page
-        would be farther than 5/255 from the generator, or larger than 2 MB.
+      ValueError: path is a folder, the generator has no two-dimensional z or no images, arguments don't fit together
+        or have values that are not finite, or the page would be farther than 5/255 from the generator, or larger than
+        2 MB.
     """
-    if getattr(generator, "latent_dim", None) != 2:
+    path = to_write(path)
+    latent_dim = getattr(generator, "latent_dim", "none")
+    if latent_dim != 2:
         raise ValueError(
-            f"export_explorer needs latent_dim=2, the plane that it shows; this generator has {generator.latent_dim}."
+            f"export_explorer needs latent_dim=2, the plane that it shows; this generator has {latent_dim}."
         )
-    z, images, names = check_arguments(generator, z, images, names, low, high)
+    z, images, names, low, high = check_arguments(generator, z, images, names, low, high)
     grid = latent_grid(generator, low, high, NUM).reshape(NUM, NUM, -1)[::-1]  # rows from the lowest z2
     shape = jax.eval_shape(generator, jnp.zeros(2)).shape
     thumbs = _thumbnails(z, images, names, low, high)
@@ -104,19 +108,17 @@ def export_explorer(
             f"square); at most {LARGEST_ERROR:g} is allowed. Pass a smaller range low, high."
         )
     page = Template(template).substitute(
-        title=html.escape(title),
+        title=html.escape(readable(title)),
         style=look,
         view=view,
         note=f"This page runs no network. It adds up {rank} fixed images, and differs from the generator by "
         f"{error:.1f} of 255 (root mean square over {NUM_CHECKS} random places, measured when it was made).",
         data=json.dumps(_data(parts, shape, thumbs, z, low, high)).replace("<", "\\u003c"),
     )
-    path, content = Path(path), page.encode()
+    content = page.encode()
     if len(content) > LARGEST_FILE:
         raise ValueError(f"the page would have {len(content) / 1e6:.2f} MB, more than {LARGEST_FILE / 1e6:g}.")
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
+    write_whole(path, content)
     return ExportReport(path, len(content), error, rank)
 
 

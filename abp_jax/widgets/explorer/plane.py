@@ -1,7 +1,7 @@
 """The plane that the latent explorer shows: its coordinates, and what lies on it."""
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +10,11 @@ from flax import nnx
 from PIL import Image
 
 from abp_jax import langevin
-from abp_jax.generators import compiled, reconstruct
+from abp_jax.generators import ConvGenerator, compiled, reconstruct
+from abp_jax.images import data
+from abp_jax.images.files import named
 from abp_jax.plots import tile
-from abp_jax.widgets.encoding import encoded
+from abp_jax.widgets.encoding import encoded, readable
 
 CELLS = 16  # images along a side of the backdrop
 MOST_THUMBNAILS, MOST_MARKERS = 60, 500  # beyond the first they are dots
@@ -74,34 +76,76 @@ def check_arguments(
     names: Sequence[str] | None,
     low: float,
     high: float,
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Returns z (n, d) and images (n, h, w, c), with what the generator draws at z for a default, and names.
+) -> tuple[np.ndarray, np.ndarray, list[str], float, float]:
+    """Checks what an explorer is given, in a notebook or as a page.
+
+    Returns:
+      z (n, d); images (n, h, w, c), float32 in [-1, 1], with what the generator draws at z for a default; names; and
+      low and high.
 
     Raises:
       ValueError: the generator does not give images, or the arguments do not fit it or each other.
     """
-    d = generator.latent_dim
+    d = getattr(generator, "latent_dim", None)
+    if d is None:
+        raise ValueError(f"the generator must have latent_dim, the length of z; {named(generator)} has none.")
     shape = jax.eval_shape(generator, jax.ShapeDtypeStruct((d,), jnp.float32)).shape
     if len(shape) != 3 or shape[-1] not in (1, 3):
         raise ValueError(f"the explorer shows images (h, w, 1 or 3); this generator gives {shape}.")
-    places = np.zeros((0, d), np.float32) if z is None else np.asarray(z, np.float32)
+    places = np.zeros((0, d), np.float32) if z is None else _numbers("z", z)
     places = places[None] if places.ndim == 1 else places
     if places.ndim != 2 or places.shape[1] != d:
-        raise ValueError(f"z has {places.shape[-1]} coordinates, but the generator takes {d}.")
+        raise ValueError(
+            f"z has {places.shape[-1] if places.ndim else 0} coordinates, but the generator takes {d}: (n, {d}) is "
+            f"expected, got {places.shape}."
+        )
     if not np.isfinite(places).all():
         raise ValueError("z holds nan or infinite values.")
-    if not low < high:
-        raise ValueError(f"low must be less than high, got {low} and {high}.")
+    ends = [_numbers(name, value) for name, value in (("low", low), ("high", high))]
+    if any(end.shape for end in ends) or not -np.inf < ends[0] < ends[1] < np.inf:
+        raise ValueError(f"low must be less than high, two finite numbers; got {named(low)} and {named(high)}.")
     if images is None:
-        images = reconstruct(generator, jnp.asarray(places)) if len(places) else np.zeros((0, *shape))
-    if np.shape(images) != (len(places), *shape):
+        images = np.asarray(reconstruct(generator, jnp.asarray(places)) if len(places) else np.zeros((0, *shape)))
+    return places, _images(generator, images, (len(places), *shape)), _names(names, len(places)), *map(float, ends)
+
+
+def _numbers(name: str, values: Any):
+    try:
+        return np.asarray(values, np.float32)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be made of numbers, got {named(values)}.") from None
+
+
+def _images(generator: nnx.Module, images: Any, shape: tuple):
+    """As float32, in the range that posteriors take for granted and that thumbnails can show."""
+    images = images if np.asarray(images).dtype == np.uint8 else _numbers("images", images)
+    images = np.float32(data.decode(np.asarray(images)))
+    if images.shape != shape:
+        expected = f"({', '.join(map(str, shape))})"
+        raise ValueError(f"images must be {expected}, one for each z; got {images.shape}.")
+    if not np.isfinite(images).all():
         raise ValueError(
-            f"images must be ({len(places)}, {', '.join(map(str, shape))}), one for each z; got {np.shape(images)}."
+            "images hold nan or infinite values, of which there is neither a thumbnail nor a posterior. Leave images "
+            "out: then what the generator draws at z is shown."
         )
-    names = [f"image {i + 1}" for i in range(len(places))] if names is None else list(names)
-    if len(names) != len(places):
-        raise ValueError(f"names must be as many as z: got {len(names)} for {len(places)}.")
-    return places, np.asarray(images, np.float32), names
+    low, high = np.min(images, initial=0), np.max(images, initial=0)
+    if isinstance(generator, ConvGenerator) and max(-low, high) > 1.01:
+        raise ValueError(
+            f"images must have values from -1 to 1, these go from {low:g} to {high:g}. For values from 0 to 255, pass "
+            "them as uint8, or images / 127.5 - 1."
+        )
+    return images
+
+
+def _names(names: Any, num: int):
+    if names is None:
+        return [f"image {i + 1}" for i in range(num)]
+    if isinstance(names, str | bytes) or not isinstance(names, Iterable):
+        raise ValueError(f"names must be a list with one name for each z, got {named(names)}.")
+    names = [readable(name) for name in names]
+    if len(names) != num:
+        raise ValueError(f"names must be as many as z: got {len(names)} for {num}.")
+    return names
 
 
 def backdrop_of(generator: nnx.Module, plane: Plane, low: float, high: float) -> bytes:

@@ -71,9 +71,9 @@ class LatentExplorer(anywidget.AnyWidget):
     Args:
       generator: an image generator.
       z: inferred latents (n, d), or one (d,). The explorer starts at the first; without any, at 0.
-      images: (n, h, w, c) in [-1, 1], one for each z, for thumbnails and posteriors; by default what the generator
-        draws at z.
-      names: of the images, by default "image 1", "image 2", ...
+      images: (n, h, w, c) in [-1, 1], or uint8 from 0 to 255, one for each z, for thumbnails and posteriors; by default
+        what the generator draws at z. Images of which a mask hides a part have no posterior here: leave them out.
+      names: of the images, shown as `str` has them; by default "image 1", "image 2", ...
       low, high: range of the coordinates.
       sigma: standard deviation of the noise e, for posteriors and chains.
       key: of the chains, by default `jax.random.key(0)`.
@@ -83,7 +83,7 @@ class LatentExplorer(anywidget.AnyWidget):
       posterior_of: index of the image whose posterior is shown, or -1. Your own pictures follow the n images.
 
     Raises:
-      ValueError: the generator does not give images, or arguments don't fit together.
+      ValueError: the generator does not give images, arguments don't fit together, or images or z hold nan.
     """
 
     _esm = "".join((FOLDER / name).read_text("utf-8") for name in ("view.js", "widget.js"))
@@ -112,7 +112,7 @@ class LatentExplorer(anywidget.AnyWidget):
         key: jax.Array | None = None,
     ):
         self.generator, self._lock, self._given = generator, threading.RLock(), images is not None
-        places, images, names = check_arguments(generator, z, images, names, low, high)
+        places, images, names, low, high = check_arguments(generator, z, images, names, low, high)
         self.plane = plane = plane_of(generator, places)
         self._examples = list(zip(names, images, places, strict=True))
         self._maps = PosteriorMaps(generator, plane, sigma, low, high)

@@ -31,12 +31,14 @@ class MonitorPicture:
     """The whole picture.
 
     Args:
-      images: (n, ...), the observations whose z are shown, float32; those with 1 or 3 channels are drawn as images.
+      images: (n, ...), the observations whose z are shown, float32, nan where they are not seen; those with 1 or 3
+        channels are drawn as images.
       pairs: which of them are shown beside their reconstructions, an array of their places.
       latent_dim: d.
+      measured: whether they are observations A(image), which have no pictures f(z) beside them but A(f(z)).
     """
 
-    def __init__(self, images: np.ndarray, pairs: np.ndarray, latent_dim: int):
+    def __init__(self, images: np.ndarray, pairs: np.ndarray, latent_dim: int, measured: bool = False):
         with context("abp_jax.course", after_reset=True):
             self.figure = Figure((WIDTH, HEIGHT), dpi=DPI, facecolor="white", layout="none")
             self.canvas = FigureCanvasAgg(self.figure)
@@ -44,7 +46,7 @@ class MonitorPicture:
             self.loss = LossCurve(self._axes(0.6, 2.5))
             self.z = (ZLine if latent_dim == 1 else ZPlane)(self._axes(3.6, SIDE), images, latent_dim)
             kind = ImagePairs if are_images(images) else Lines
-            self.pairs = kind(self._axes(6.84, SIDE), images[pairs])
+            self.pairs = kind(self._axes(6.84, SIDE), images[pairs], "A f(z)" if measured else "f(z)")
 
     def _number(self, x: float):
         at = lambda y: (x / WIDTH, y / HEIGHT)
@@ -138,7 +140,7 @@ class ZPlane:
 
     def update(self, z: np.ndarray) -> None:
         """Moves what is shown. The range grows in steps, so that it does not tremble."""
-        steps = np.ceil(np.log(np.abs(z[:, :2]).max() * 1.08 / 2.7) / np.log(1.4))
+        steps = np.ceil(np.log(max(1e-6, np.abs(z[:, :2]).max()) * 1.08 / 2.7) / np.log(1.4))
         limit = 2.7 * 1.4 ** max(0, steps)
         self.ax.set(xlim=(-limit, limit), ylim=(-limit, limit))
         if self.dots is not None:
@@ -175,22 +177,23 @@ class ZLine:
 
 
 class ImagePairs:
-    """Images, and under each its reconstruction."""
+    """Images, in grey where they are not seen, and under each its reconstruction, which has a name."""
 
-    def __init__(self, ax: Axes, images: np.ndarray):
-        self.images = images
+    def __init__(self, ax: Axes, images: np.ndarray, name: str = "f(z)"):
+        hidden = not np.isfinite(images).all()
+        self.images = images = filled(images)
         self.columns = len(images) if len(images) <= MOST_PAIRS // 2 else -(-len(images) // 2)
         canvas = self._compose(np.full_like(images, 2 * EMPTY - 1))
         self.shown = ax.imshow(canvas)
         ax.set_axis_off()
         ax.set_anchor("NW")
-        head(ax, "images y, reconstructions f(z)")
+        head(ax, f"y (grey: not seen), and {name}" if hidden else f"images y, reconstructions {name}")
         side = images.shape[1]
         for block in range(0, len(images), self.columns):
             top = block // self.columns * (canvas.shape[0] + side // 8) / 2
-            for row, name in enumerate(("y", "f(z)")):
+            for row, label in enumerate(("y", name)):
                 y = top + (0.5 + row) * side
-                ax.text(-0.08 * side, y, name, color=QUIET, fontsize=9, ha="right", va="center")
+                ax.text(-0.08 * side, y, label, color=QUIET, fontsize=9, ha="right", va="center")
 
     def update(self, reconstructions: np.ndarray) -> None:
         """Puts the reconstructions in their places."""
@@ -210,7 +213,7 @@ class ImagePairs:
 class Lines:
     """A few observations that are no images, number by number: dots, and their reconstructions as lines."""
 
-    def __init__(self, ax: Axes, images: np.ndarray):
+    def __init__(self, ax: Axes, images: np.ndarray, name: str = "f(z)"):
         observations = images.reshape(len(images), -1)[:MOST_LINES]
         self.ax, self.x = ax, np.arange(1, observations.shape[1] + 1)
         marker = dict(marker="o", linestyle="none") if len(self.x) <= 64 else dict(alpha=0.4, linewidth=3)
@@ -218,7 +221,7 @@ class Lines:
         self.lines = [ax.plot([], [], color=line.get_color(), linewidth=1.4)[0] for line in self.observed]
         names = "dots" if len(self.x) <= 64 else "broad"
         ax.set_xlabel("number")
-        head(ax, f"y ({names}), reconstructions f(z) (lines)")
+        head(ax, f"y ({names}), {'reconstructions ' if name == 'f(z)' else ''}{name} (lines)")
         ax.margins(0.06)
 
     def update(self, reconstructions: np.ndarray) -> None:
@@ -239,9 +242,14 @@ def head(ax: Axes, title: str) -> None:
     ax.text(0, 1.035, title, fontsize=11, color=INK, transform=ax.transAxes)
 
 
+def filled(images: np.ndarray) -> np.ndarray:
+    """Returns images with light grey in the place of every number that is nan."""
+    return np.where(np.isfinite(images), images, np.float32(2 * EMPTY - 1))
+
+
 def framed(image: np.ndarray) -> np.ndarray:
-    """Returns a small copy of an image (h, w, c) in a white frame: RGBA from 0 to 255."""
-    pixels = np.uint8(255 * np.broadcast_to(to_display(image), (*image.shape[:2], 3)))
+    """Returns a small copy of an image (h, w, c) in a white frame, nan as grey: RGBA from 0 to 255."""
+    pixels = np.uint8(255 * np.broadcast_to(to_display(filled(image)), (*image.shape[:2], 3)))
     scale = THUMBNAIL / max(pixels.shape)
     size = [max(1, round(scale * side)) for side in pixels.shape[1::-1]]
     small = Image.fromarray(pixels).resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.NEAREST)
@@ -249,10 +257,15 @@ def framed(image: np.ndarray) -> np.ndarray:
 
 
 def main_variation(observations: np.ndarray) -> np.ndarray:
-    """Returns each observation's place along the direction in which they vary most, as a rank from 0 to 1: (n,)."""
-    y = observations.reshape(len(observations), -1)
+    """Returns each observation's place along the direction in which they vary most, as a rank from 0 to 1: (n,).
+
+    A number that is nan stands at the mean of the others of its kind, and so has no say.
+    """
+    y = observations.reshape(len(observations), -1).astype(np.float64)
     y = y[:, :: -(-y.shape[1] // 256)]
-    scores = np.linalg.svd(y - y.mean(axis=0), full_matrices=False)[0][:, 0]
+    seen = np.isfinite(y)
+    mean = np.sum(y, axis=0, where=seen) / np.maximum(1, seen.sum(axis=0))
+    scores = np.linalg.svd(np.where(seen, y - mean, 0), full_matrices=False)[0][:, 0]
     return np.argsort(np.argsort(scores)) / max(1, len(scores) - 1)
 
 

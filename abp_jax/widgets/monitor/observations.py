@@ -1,0 +1,83 @@
+"""What the training monitor is given to show, with nan for every number that nobody has seen."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+
+from abp_jax.generators import ConvGenerator
+from abp_jax.images import data
+from abp_jax.images.files import named
+
+
+def given(images: Any, mask: Any = None) -> tuple[Any, np.ndarray | None]:
+    """Checks what a monitor is given.
+
+    Args:
+      images: (n, ...), an array or what NumPy makes one of.
+      mask: True where a number is seen, of the shape of images or without their last axis; or None.
+
+    Returns:
+      images as an array; mask, bool and of as many axes, or None.
+
+    Raises:
+      ValueError: images are no array of n observations, or the mask does not fit them.
+    """
+    if isinstance(images, np.ma.MaskedArray):
+        raise ValueError("images are a masked array: pass images.data, and mask=~np.ma.getmaskarray(images).")
+    try:  # what is spread over processes no process has whole
+        images = images if getattr(images, "is_fully_addressable", True) is False else np.asarray(images)
+    except ValueError:  # lists of different lengths
+        images = np.zeros(())
+    if images.ndim < 2 or len(images) == 0 or images.dtype.kind in "cSUM":
+        raise ValueError(
+            f"images (n, ...) are expected, those that fit learns; got shape {images.shape} of {images.dtype}."
+        )
+    if mask is None:
+        return images, None
+    mask = np.asarray(mask)
+    shape, mask = mask.shape, mask[..., None] if mask.shape == images.shape[:-1] else mask
+    if mask.dtype != bool or mask.shape[:-1] != images.shape[:-1] or mask.shape[-1] not in (1, images.shape[-1]):
+        raise ValueError(
+            f"mask must be boolean, True where images are seen, of shape {images.shape} or {images.shape[:-1]}; got "
+            f"{mask.dtype} of shape {shape}. Pass the mask that fit has."
+        )
+    return images, mask
+
+
+def as_seen(images: Any, mask: np.ndarray | None) -> np.ndarray:
+    """Returns images (n, ...) as float32, uint8 decoded, and nan where they are not seen or not finite.
+
+    Behind a mask anything may stand, and `fit` takes nothing that is not finite elsewhere.
+    """
+    try:
+        images = np.asarray(data.decode(np.asarray(images)), np.float32)
+    except (TypeError, ValueError):
+        raise ValueError(f"images must be numbers, got {named(np.ravel(images)[0])} among them.") from None
+    seen = np.isfinite(images) if mask is None else np.isfinite(images) & mask
+    return np.where(seen, images, np.float32(np.nan))
+
+
+def check_fit(shape: tuple, images: np.ndarray, generator: nnx.Module, observed: Any, n: int) -> None:
+    """Raises ValueError unless a monitor's observations are like those of the run that calls it.
+
+    Args:
+      shape: of all the observations that the monitor was given.
+      images: some of them, as `as_seen` returns them.
+      generator: of the run.
+      observed: z -> what is observed of its image.
+      n: how many examples the run has.
+    """
+    output = jax.eval_shape(observed, jax.ShapeDtypeStruct((generator.latent_dim,), np.float32)).shape
+    if shape != (n, *output):
+        raise ValueError(
+            f"TrainingMonitor has images of shape {shape}, but fit learns {(n, *output)}: give both the same images. "
+            "If fit has measure=, give it to both: TrainingMonitor(observations, measure=measure)."
+        )
+    largest = np.max(np.abs(images), where=np.isfinite(images), initial=0)
+    if observed is generator and isinstance(generator, ConvGenerator) and largest > 1.01:
+        raise ValueError(
+            f"TrainingMonitor has values up to {largest:g}, but those of images that fit learns go from -1 to 1: give "
+            "both the same images."
+        )
