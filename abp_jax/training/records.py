@@ -84,7 +84,8 @@ class Experiment(NamedTuple):
     def pictures(self, run: tuple[str, int]) -> dict[str, np.ndarray]:
         """Returns what the generator of a run drew, in [-1, 1]: the reconstructions, draws z ~ N(0, I), the panel.
 
-        The exercise alone has them, of seed 0, as a JPEG file keeps them. Raises ValueError for another run.
+        The exercise alone has them, of seed 0, to look at: a JPEG file adds a mean squared error of about 0.01.
+        Raises ValueError for another run.
         """
         if self.name != "exercise" or run not in self.results or run[1] != 0:
             raise ValueError(f"no pictures of the run {run!r} are on file; the exercise has those of its seed 0.")
