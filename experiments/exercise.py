@@ -1,7 +1,7 @@
 """Notebook 05: the exercise sheet's own run, with the settings of its starter code, and what changes until it is cured.
 
-Four variants on the eleven shipped faces, two seeds of each, whose losses, z and images are kept. A run takes minutes
-on a GPU and hours on a laptop; one that was killed begins again.
+Four variants on the eleven shipped faces, two seeds of each, whose losses, z and images are kept. They are meant for a
+GPU. A run that was killed begins again.
 """
 
 from collections.abc import Callable
