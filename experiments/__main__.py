@@ -4,14 +4,15 @@ import argparse
 import shutil
 from pathlib import Path
 
-from experiments import against_pca, incomplete, regimes, whitening
+from experiments import against_pca, exercise, incomplete, regimes, whitening
 from experiments.records import CHECKPOINTS, FOLDER
 
-EXPERIMENTS = {  # the names of their checkpoints begin with the second
+EXPERIMENTS = {  # the names of their checkpoints begin with the second, if they keep any
     "whitening": (whitening.whitening, ("with whitening", "without whitening")),
     "regimes": (regimes.regimes, ("regime",)),
     "incomplete": (incomplete.incomplete, ("incomplete",)),
     "against_pca": (against_pca.against_pca, ("against_pca",)),
+    "exercise": (exercise.exercise, ()),
 }
 
 

@@ -2,7 +2,8 @@
 
 A bundle has one cell more than its notebook, shown folded: it holds the wheel, package and data, as text, and writes it
 to a file. The cell after it, the notebook's own first one, installs that file instead of asking the repository. The
-clothes, which are larger than all the rest, are in the bundles of those notebooks alone that ask for them.
+clothes, which are larger than all the rest, are in the bundles of those notebooks alone that ask for them; so is the
+record of the exercise, with its pictures.
 """
 
 import base64
@@ -25,6 +26,8 @@ CARRIER = """\
 import base64, pathlib, tempfile
 wheel = pathlib.Path(tempfile.mkdtemp(), "{name}")
 wheel.write_bytes(base64.b64decode("{text}"));"""
+CLOTHES = ("abp_jax/_data/clothes/", "abp_jax/_data/experiments/")  # and what was learned from them
+EXERCISE = "abp_jax/_data/experiments/exercise"
 FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}}  # on Colab; in JupyterLab
 
 
@@ -39,9 +42,9 @@ def build_wheel() -> tuple[str, bytes]:
         return wheel.name, wheel.read_bytes()
 
 
-def without_clothes(wheel: bytes) -> bytes:
-    """Returns the wheel without the clothes and what was learned from them."""
-    here = lambda name: not name.startswith(("abp_jax/_data/clothes/", "abp_jax/_data/experiments/"))
+def carried(wheel: bytes, clothes: bool, exercise: bool) -> bytes:
+    """Returns the wheel with or without the clothes and what was learned from them, and the record of the exercise."""
+    here = lambda name: exercise if name.startswith(EXERCISE) else clothes or not name.startswith(CLOTHES)
     smaller = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(wheel)) as old, zipfile.ZipFile(smaller, "w", zipfile.ZIP_DEFLATED) as new:
         for entry in filter(lambda entry: here(entry.filename), old.infolist()):
@@ -63,9 +66,10 @@ def bundle(notebook: dict, name: str, wheel: bytes, address: str) -> dict:
     if repository not in cells[first]["source"]:
         raise ValueError(f"the first cell was expected to install {repository}, but it is\n{cells[first]['source']}")
     cells[first]["source"] = cells[first]["source"].replace(repository, '"{wheel}[samplers]"')
-    asks = re.compile("load_(fashion_mnist|clothes|experiment)")
-    if not any(asks.search(cell["source"]) for cell in cells if cell["cell_type"] == "code"):
-        wheel = without_clothes(wheel)
+    code = "\n".join(cell["source"] for cell in cells if cell["cell_type"] == "code")
+    exercise = 'load_experiment("exercise")'
+    clothes = re.search("load_(fashion_mnist|clothes|experiment)", code.replace(exercise, ""))
+    wheel = carried(wheel, clothes=clothes is not None, exercise=exercise in code)
     carrier = CARRIER.format(name=name, text=base64.b64encode(wheel).decode())
     cells.insert(first, code_cell(carrier))
     return notebook | {"cells": cells}

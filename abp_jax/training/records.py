@@ -12,10 +12,11 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from flax import nnx
+from PIL import Image
 
 from abp_jax.generators import ConvGenerator
 from abp_jax.images import datasets, masks
-from abp_jax.images.data import data_folder
+from abp_jax.images.data import data_folder, decode, load_lion_tiger
 from abp_jax.training.generator_files import load_generator
 
 SIZE = datasets.SIZE
@@ -30,10 +31,12 @@ MASKS = {  # name -> (num, size, seed=) -> masks (num, size, size), True where a
     "a half": partial(masks.one_block, block=SIZE // 2),
 }
 NUM_MEASUREMENTS = 200  # random projections of the 1,024 pixels
+EXERCISE_VARIANTS = ("as posed", "averaged", "without whitening", "cured")
+EXERCISE_PARTS = {"reconstructions": 11, "draws": 13, "panel": 64}  # images in the picture of a variant, in this order
 
 
 class Split(NamedTuple):
-    """Images (n, 32, 32, 1), and where their pixels are observed, (n, 32, 32); None for everywhere."""
+    """Images (n, size, size, channels), and where their pixels are observed, (n, size, size); None for everywhere."""
 
     images: np.ndarray
     observed: np.ndarray | None = None
@@ -43,7 +46,8 @@ Splits = dict[str, Split]  # "learned"; "train", some of these; "validation", fo
 
 
 class Experiment(NamedTuple):
-    """An experiment on record. A run is named by a string; against PCA by a pair (latent_dim, seed).
+    """An experiment on record. A run is named by a string; against PCA by a pair (latent_dim, seed), and those of the
+    exercise by (variant, seed).
 
     Attributes:
       name: of the experiment.
@@ -77,6 +81,21 @@ class Experiment(NamedTuple):
         like = nnx.eval_shape(lambda: ConvGenerator(*sizes, rngs=nnx.Rngs(0)))
         return load_generator(data_folder() / "experiments" / files[run], like)
 
+    def pictures(self, run: tuple[str, int]) -> dict[str, np.ndarray]:
+        """Returns what the generator of a run drew, in [-1, 1]: the reconstructions, draws z ~ N(0, I), the panel.
+
+        The exercise alone has them, of seed 0, to look at: a JPEG file adds a mean squared error of about 0.01.
+        Raises ValueError for another run.
+        """
+        if self.name != "exercise" or run not in self.results or run[1] != 0:
+            raise ValueError(f"no pictures of the run {run!r} are on file; the exercise has those of its seed 0.")
+        with Image.open(data_folder() / "experiments" / EXERCISE_PICTURES[run[0]]) as file:
+            tiled = np.asarray(file)
+        side = self.settings[run]["image_size"]
+        images = tiled.reshape(-1, side, 8, side, 3).swapaxes(1, 2).reshape(-1, side, side, 3)
+        parts = np.split(decode(images), np.cumsum(list(EXERCISE_PARTS.values()))[:-1])
+        return dict(zip(EXERCISE_PARTS, parts, strict=True))
+
 
 def load_experiment(name: str) -> Experiment:
     """Reads the record of an experiment, which comes with the course.
@@ -84,7 +103,7 @@ def load_experiment(name: str) -> Experiment:
     Args:
       name: "whitening" (its runs are "with" and "without"), "regimes" ("overfitting", "good", "underfitting"),
         "against_pca" ((20, 0) to (200, 2), the latent dimension and the seed) or "incomplete" ("P.5", "P.7", "P.9",
-        "a third", "a half", "projections").
+        "a third", "a half", "projections") or "exercise" (("as posed", 0) to ("cured", 1), the variant and the seed).
 
     Raises:
       ValueError: there is no experiment of this name.
@@ -100,7 +119,7 @@ def load_experiment(name: str) -> Experiment:
             f"no record {file}; records that are there: {there}. Install the course from its repository, which has "
             "them, or run `make experiments` in a clone, which measures them again."
         )
-    run_of = {text: run for run, text in AGAINST_PCA.items()}
+    run_of = {text: run for run, text in (AGAINST_PCA | EXERCISE).items()}
     runs = {run_of.get(text, text): record for text, record in json.loads(file.read_text("utf-8")).items()}
     dims = {run: {"latent_dim": run[0]} for run in AGAINST_PCA}  # which their settings leave to the name
     return Experiment(
@@ -148,6 +167,11 @@ def incomplete_splits(run: str) -> Splits:
     return {"learned": learned, "train": train, "validation": validation, "test": test}
 
 
+def exercise_splits(run: tuple[str, int]) -> Splits:
+    """The eleven shipped faces of lions and tigers, with 64 pixels a side."""
+    return {"learned": Split(load_lion_tiger())}
+
+
 def projections() -> np.ndarray:
     """Returns A, 200 random orthonormal directions among the 1,024 pixels: (200, 1024)."""
     normal = np.random.default_rng(0).normal(size=(SIZE * SIZE, NUM_MEASUREMENTS))
@@ -163,11 +187,15 @@ SPLITS = {
     "regimes": regimes_splits,
     "against_pca": against_pca_splits,
     "incomplete": incomplete_splits,
+    "exercise": exercise_splits,
 }
 AGAINST_PCA = {(d, seed): f"against_pca d={d} seed={seed}" for seed in SEEDS for d in LATENT_DIMS}  # names in the file
+EXERCISE = {(variant, seed): f"exercise {variant} seed={seed}" for seed in (0, 1) for variant in EXERCISE_VARIANTS}
+EXERCISE_PICTURES = {variant: f"exercise_{variant.replace(' ', '_')}.jpg" for variant in EXERCISE_VARIANTS}
 GENERATORS = {  # experiment -> run -> file in data/experiments
     "whitening": {run: f"{run}_whitening.safetensors" for run in ("with", "without")},
     "regimes": {run: f"{run}_generator.safetensors" for run in NUM_IMAGES},
     "against_pca": {(20, 0): "against_pca_generator.safetensors"},
     "incomplete": {"P.7": "incomplete_generator.safetensors", "projections": "projections_generator.safetensors"},
+    "exercise": {},
 }

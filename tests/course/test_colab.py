@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -96,7 +97,8 @@ def test_bundle_is_the_notebook_and_one_folded_cell(file, wheel):
     bundle, notebook = bundled(file, wheel), json.loads(file.read_text("utf-8"))
     nbformat.validate(nbformat.from_dict(bundle))
     code = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    asks = any(name in source for name in ("load_fashion_mnist", "load_experiment") for source in code)
+    code_of = "".join(code).replace('load_experiment("exercise")', "")
+    asks = any(name in code_of for name in ("load_fashion_mnist", "load_experiment"))
     assert len(json.dumps(bundle, indent=1).encode()) < (12_500_000 if asks else 5_000_000)
     first = next(i for i, cell in enumerate(notebook["cells"]) if cell["cell_type"] == "code")
     carrier = bundle["cells"].pop(first)
@@ -111,17 +113,20 @@ def test_bundle_is_the_notebook_and_one_folded_cell(file, wheel):
 
 def test_clothes_are_in_the_bundles_that_ask_for_them(wheel, tmp_path):
     """And where they are left out, pip still finds a whole wheel, whose list names no missing file."""
-    smaller = bundle_for_colab.without_clothes(wheel[1])
+    of_wheel = partial(bundle_for_colab.carried, wheel[1])
+    smaller, clothes, exercise = of_wheel(False, False), of_wheel(True, False), of_wheel(False, True)
     with zipfile.ZipFile(io.BytesIO(wheel[1])) as all_of_it, zipfile.ZipFile(io.BytesIO(smaller)) as rest:
         left_out = set(all_of_it.namelist()) - set(rest.namelist())
         (record,) = (name for name in rest.namelist() if name.endswith("RECORD"))
         assert {line.split(",")[0] for line in rest.read(record).decode().splitlines()} == set(rest.namelist())
     assert "abp_jax/_data/clothes/t10k-images-idx3-ubyte.gz" in left_out
+    assert {"abp_jax/_data/experiments/exercise.json", "abp_jax/_data/experiments/exercise_cured.jpg"} < left_out
     assert all(name.startswith(("abp_jax/_data/clothes", "abp_jax/_data/experiments")) for name in left_out)
     for line, carried in (
         ("abp.load_lion_tiger()", smaller),
-        ("abp.load_fashion_mnist(5)", wheel[1]),
-        ("abp.load_experiment", wheel[1]),
+        ("abp.load_fashion_mnist(5)", clothes),
+        ("abp.load_experiment", clothes),
+        ('abp.load_experiment("exercise")', exercise),
     ):
         notebook = json.loads(NOTEBOOKS[0].read_text("utf-8"))
         notebook["cells"].append(bundle_for_colab.code_cell(line))

@@ -12,7 +12,7 @@ import pytest
 
 import abp_jax as abp
 from abp_jax.training import records
-from experiments import against_pca, incomplete, recipe, regimes, whitening
+from experiments import against_pca, exercise, incomplete, recipe, regimes, whitening
 from experiments.__main__ import EXPERIMENTS, forget
 from experiments.records import Records
 
@@ -54,6 +54,10 @@ def test_shipped_records_are_of_the_present_settings():
     for (d, _), name in records.AGAINST_PCA.items():
         expected = against_pca.SETTINGS | {"last_sigma": against_pca.LAST_SIGMA[d]}
         assert shipped("against_pca")[name]["settings"] == expected
+    assert list(shipped("exercise")) == list(records.EXERCISE.values())
+    for (variant, _), name in records.EXERCISE.items():
+        expected = exercise.SIZES | exercise.VARIANTS[variant] | dict(num_iterations=600)
+        assert shipped("exercise")[name]["settings"] == expected
 
 
 def test_what_the_notebooks_conclude_is_what_was_measured():
@@ -77,6 +81,35 @@ def test_what_the_notebooks_conclude_is_what_was_measured():
     assert mean["overfitting"][1] > 3 * mean["overfitting"][0]
     assert mean["good"][1] < 1.15 * mean["good"][0] and mean["good"][2] > 3 * mean["good"][1]
     assert mean["underfitting"][1] < 1.15 * mean["underfitting"][0] and mean["underfitting"][0] > 3 * mean["good"][0]
+
+
+def test_what_the_page_of_the_exercise_concludes_is_what_was_measured():
+    results = abp.load_experiment("exercise").results
+    error = {run: np.median(result["losses"][-50:]) for run, result in results.items()}
+    at_300 = {run: np.median(result["losses"][250:300]) for run, result in results.items()}
+    z = {run: result["z"]["root mean square"][-1] for run, result in results.items()}
+    white = np.mean((1 - abp.load_lion_tiger()) ** 2)
+    assert abs(np.median(results["as posed", 1]["losses"][50:100]) - white) < 2e-4  # one seed of two learns nothing
+    assert error["as posed", 1] > 0.5 > 0.1 > error["as posed", 0]
+    for seed in (0, 1):
+        assert 0.03 < at_300["averaged", seed] < error["averaged", seed] < 0.1  # more iterations do not help
+        assert 2 < z["as posed", seed] / z["averaged", seed] < 5
+        assert at_300["without whitening", seed] < at_300["averaged", seed] / 5
+        assert error["without whitening", seed] < error["averaged", seed] / 25
+        assert 0.8 < error["cured", seed] / error["without whitening", seed] < 1
+        assert 4.5 < z["without whitening", seed] < 6 and z["cured", seed] == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_the_exercise_runs_at_another_size(tmp_path):
+    exercise.exercise(image_size=8, width=2, num_iterations=20, folder=tmp_path)
+    runs = json.loads((tmp_path / "exercise.json").read_text("utf-8"))
+    assert list(runs) == list(records.EXERCISE.values())
+    for run in runs.values():
+        assert len(run["result"]["losses"]) == 20 and run["result"]["diverged"] is None
+        assert run["result"]["z"]["iterations"] == [0, 10, 20]
+        assert run["result"]["largest stable steps"]["iterations"] == [0]
+    assert {path.name for path in tmp_path.glob("*.jpg")} == set(records.EXERCISE_PICTURES.values())
 
 
 def test_the_shipped_generator_has_the_error_that_its_record_says():
@@ -152,7 +185,8 @@ def test_again_forgets_one_experiment_and_no_other(tmp_path):
     assert left() == sorted(name for name in names if "regime" not in name)
     forget("whitening", tmp_path, tmp_path / "checkpoints")
     assert left() == ["incomplete P.5, 16 wide"]
-    assert sorted(path.name for path in tmp_path.glob("*.json")) == ["against_pca.json", "incomplete.json"]
+    records_left = sorted(path.stem for path in tmp_path.glob("*.json"))
+    assert records_left == ["against_pca", "exercise", "incomplete"]
     forget("whitening", tmp_path, tmp_path / "checkpoints")  # nothing there: nothing to do
 
 

@@ -16,6 +16,7 @@ RUNS = {  # of each experiment
     "regimes": ["overfitting", "good", "underfitting"],
     "against_pca": [(d, seed) for seed in (0, 1, 2) for d in (20, 60, 100, 200)],
     "incomplete": ["P.5", "P.7", "P.9", "a third", "a half", "projections"],
+    "exercise": [(v, seed) for seed in (0, 1) for v in ("as posed", "averaged", "without whitening", "cured")],
 }
 each_experiment = pytest.mark.parametrize("name", RUNS)
 
@@ -109,12 +110,31 @@ def test_projections_are_orthonormal_and_as_many_as_were_measured():
     assert abp.load_experiment("regimes").projections is None
 
 
+@pytest.mark.parametrize("variant", records.EXERCISE_VARIANTS)
+def test_pictures_are_those_of_the_record(variant):
+    """The errors of the reconstructions are those that were measured, but for what a JPEG file loses: about 0.01."""
+    experiment = abp.load_experiment("exercise")
+    pictures = experiment.pictures((variant, 0))
+    assert {name: part.shape for name, part in pictures.items()} == {
+        "reconstructions": (11, 64, 64, 3),
+        "draws": (13, 64, 64, 3),
+        "panel": (64, 64, 64, 3),
+    }
+    learned = experiment.splits((variant, 0))["learned"].images
+    errors = np.mean((pictures["reconstructions"] - learned) ** 2, axis=(1, 2, 3))
+    np.testing.assert_allclose(errors, experiment.results[variant, 0]["errors"], atol=0.03)
+
+
 def test_an_unknown_name_is_answered_with_those_that_there_are():
     with pytest.raises(ValueError, match="no experiment is called 'masks'.*'incomplete'"):
         abp.load_experiment("masks")
     experiment = abp.load_experiment("incomplete")
     with pytest.raises(ValueError, match="'incomplete' has no run 'P.8'.*'P.7'.*'projections'"):
         experiment.splits("P.8")
+    with pytest.raises(ValueError, match="no pictures of the run 'P.5' are on file"):
+        experiment.pictures("P.5")
+    with pytest.raises(ValueError, match="no pictures of the run .'cured', 1. are on file"):
+        abp.load_experiment("exercise").pictures(("cured", 1))
     with pytest.raises(ValueError, match="no generator of the run 'P.5' is on file.*'P.7', 'projections'"):
         experiment.generator("P.5")
 
