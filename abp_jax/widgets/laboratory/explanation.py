@@ -20,10 +20,17 @@ def explanation(chain: Kind, target: Target, step_size: float, run: Run) -> str:
     soft, stiff = multipliers(chain, target, step_size)
     if step_size >= largest_step(chain, target):
         where = "in every direction" if chain.stable_below else "along the stiff direction"
-        return (
-            f"Past the largest stable step: {where} each step multiplies the distance from the mode by {stiff:.2f}. "
-            "It overshoots, and lands further out on the other side, every time. There is no law to settle at."
+        text = (
+            f"Past the largest stable step: {where} each step on the Gaussian at the mode multiplies the distance "
+            f"from it by {stiff:.2f}. It overshoots, and lands further out on the other side, every time. There is no "
+            "stationary distribution to settle at."
         )
+        if run.lost_after is None:
+            text += (
+                " But the posterior is not that Gaussian: this chain came no farther than "
+                f"{target.distance(run.trajectory).max():.0f} standard deviations from the mean."
+            )
+        return text
     settles = stationary_variances(chain, target, step_size)[1]
     distance = target.distance(run.trajectory).max()
     if distance > 6 * np.sqrt(settles):
@@ -35,8 +42,8 @@ def explanation(chain: Kind, target: Target, step_size: float, run: Run) -> str:
     half_life = np.log(0.5) / np.log(np.clip(abs(soft), 1e-9, 1 - 1e-9))
     if half_life > len(run.trajectory) / 2:
         return (
-            f"Small: half of the distance along the soft direction is forgotten after {half_life:.0f} steps only. The "
-            f"chain creeps, and {len(run.trajectory) - 1} steps have seen a corner of the posterior."
+            f"Small: half of the distance along the soft direction is forgotten only after {half_life:.0f} steps. The "
+            f"chain creeps, and {len(run.trajectory) - 1} steps have seen a small patch of the posterior."
         )
     way = "overshoots to the other side, but lands nearer than it was" if stiff < 0 else "moves towards the mode"
     return (
@@ -49,17 +56,22 @@ def _on_acceptance(chain: Kind, acceptance: float):
     share = f"{acceptance:.2f} of the proposals are accepted"
     if acceptance < 0.1:
         return (
-            f"{share}: nearly all end far out and are refused, so that the chain stands still. Its law is exact all "
-            "the same, but nobody can wait for it."
+            f"{share}: nearly all end far out and are refused, so that the chain stands still. Its stationary "
+            "distribution is exact all the same, but nobody can wait for it."
         )
     if acceptance < 0.3:
-        return f"{share}: most end too far out. The law of the chain is exact, but it stands still for many steps."
+        return (
+            f"{share}: most end too far out. The stationary distribution of the chain is exact, but it stands still "
+            "for many steps."
+        )
     if acceptance > (0.95 if chain.gradient else 0.75):
         return (
-            f"{share}: the steps are smaller than they need to be, and the chain creeps. Its law is exact all the same."
+            f"{share}: the steps are smaller than they need to be, and the chain creeps. Its stationary "
+            "distribution is exact all the same."
         )
     return (
-        f"{share}. The Metropolis correction makes the posterior the law of this chain; the step size decides how soon."
+        f"{share}. The Metropolis correction makes the posterior the stationary distribution of this chain; the step "
+        "size decides how soon it gets there."
     )
 
 

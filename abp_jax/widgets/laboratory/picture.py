@@ -9,13 +9,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from abp_jax.widgets.laboratory.chains import Target
 
-SIDE, LEFT, RIGHT, TOP, BOTTOM = 420, 62, 14, 12, 40  # of the square and around it, in pixels
+SIDE, LEFT, RIGHT, TOP, BOTTOM = 420, 78, 14, 12, 76  # of the square and around it, in pixels
 SIZE = {"width": SIDE + LEFT + RIGHT, "height": SIDE + TOP + BOTTOM}
 INK, PATH, RING = (40, 40, 40), (220, 20, 60), (0, 110, 90)
 
 
 def background(target: Target) -> Image.Image:
-    """Returns the exact posterior with its contours (log density 1/2, 2 and 9/2 below the peak), axes and numbers."""
+    """Returns the exact posterior with its contours (log density 1/2, 2 and 9/2 below the peak), axes, and a legend."""
     side = 2 * SIDE
     log_p = target.log_density - target.log_density.max()
     fine = Image.fromarray(np.float32(np.maximum(log_p, -60)[::-1])).resize((side, side), Image.Resampling.BICUBIC)
@@ -35,7 +35,7 @@ def background(target: Target) -> Image.Image:
 
 
 def _axes(draw: ImageDraw.ImageDraw, target: Target):
-    font = ImageFont.load_default(22)
+    font = ImageFont.load_default(28)
     left, top, side = 2 * LEFT, 2 * TOP, 2 * SIDE
     draw.rectangle((left, top, left + side, top + side), outline=(120, 120, 120), width=2)
     for k, centre in enumerate(target.posterior.mean):
@@ -47,8 +47,35 @@ def _axes(draw: ImageDraw.ImageDraw, target: Target):
             else:
                 draw.line((left - 8, top + side - p, left, top + side - p), INK, 2)
                 draw.text((left - 14, top + side - p), f"{tick:.4g}", INK, font, anchor="rm")
-    draw.text((left + side / 2, top + side + 48), "z1", INK, ImageFont.load_default(24), anchor="mt")
-    draw.text((8, top + side / 2), "z2", INK, ImageFont.load_default(24), anchor="lm")
+    _name(draw, (left + side / 2, top + side + 72), "1")
+    _name(draw, (6, top + side / 2 - 40), "2")
+    _legend(draw, left, top + side + 118)
+
+
+def _name(draw: ImageDraw.ImageDraw, place: tuple[float, float], index: str):
+    """Draws z with an index, its baseline at a place."""
+    draw.text(place, "z", INK, ImageFont.load_default(32), anchor="ls")
+    draw.text((place[0] + 16, place[1] + 7), index, INK, ImageFont.load_default(22), anchor="ls")
+
+
+def _legend(draw: ImageDraw.ImageDraw, x: float, y: float):
+    """Draws in one line under the axes what the marks of `trajectory_over` mean."""
+    font = ImageFont.load_default(26)
+    for mark, meaning in (
+        ("start", "start"),
+        ("end", "end"),
+        ("mean", "exact mean"),
+        ("ring", "noise of a step (1 s.d.)"),
+    ):
+        middle = (x + 14, y)
+        if mark == "mean":
+            _cross(draw, *middle)
+        elif mark == "ring":
+            draw.ellipse((x, y - 14, x + 28, y + 14), None, (*RING, 255), 3)
+        else:
+            _dot(draw, middle, 9, (255, 255, 255) if mark == "start" else PATH, outline=PATH)
+        draw.text((x + 38, y), meaning, INK, font, anchor="lm")
+        x += 38 + draw.textlength(meaning, font) + 30
 
 
 def _ticks(low: float, high: float):
@@ -80,8 +107,7 @@ def trajectory_over(background: Image.Image, target: Target, trajectory: np.ndar
     angles = np.linspace(0, 2 * np.pi, 90)
     ring = np.stack([np.cos(angles), np.sin(angles)], axis=1) @ noise * scale + [x, y]
     draw.line([*map(tuple, ring)], (*RING, 220), 3)
-    draw.line((x - 14, y, x + 14, y), INK, 4)
-    draw.line((x, y - 14, x, y + 14), INK, 4)
+    _cross(draw, x, y)
     path = (trajectory - corner) * scale
     if len(path) > 1:  # the last step of an escape may be of any length
         step = path[-1] - path[-2]
@@ -95,6 +121,11 @@ def trajectory_over(background: Image.Image, target: Target, trajectory: np.ndar
     _dot(draw, path[-1], 9, (*PATH, 255))
     canvas.paste(square, (2 * LEFT, 2 * TOP))
     return np.asarray(canvas.reduce(2))
+
+
+def _cross(draw: ImageDraw.ImageDraw, x: float, y: float):
+    draw.line((x - 14, y, x + 14, y), INK, 4)
+    draw.line((x, y - 14, x, y + 14), INK, 4)
 
 
 def _dot(draw: ImageDraw.ImageDraw, place: np.ndarray, radius: int, fill: tuple, outline: tuple | None = None):
