@@ -168,7 +168,7 @@ def test_sample_repeats_the_step_with_a_new_key_each_time(key):
         z, _ = step(step_key, z)
         np.testing.assert_allclose(trajectory[t], z, rtol=1e-5)
     assert trajectory.shape == (4, 2)
-    assert infos.curvature.shape == (4,)
+    assert infos.gradient_norm.shape == (4,) and infos.curvature is None
 
 
 # Stability
@@ -247,4 +247,4 @@ def test_infos_tell_where_the_step_began(key):
         np.testing.assert_allclose(info.gradient_norm, np.linalg.norm(jacobian.T @ r), rtol=1e-5)
     largest = np.linalg.eigvalsh(jacobian.T @ jacobian)[-1]
     np.testing.assert_allclose(preconditioned.curvature, largest, rtol=1e-5)
-    assert np.isnan(plain.curvature)
+    assert plain.curvature is None

@@ -107,8 +107,10 @@ def test_an_accept_step_draws_from_the_posterior_at_any_step_size(sampler, step_
     four_errors = 4 * ratio * np.sqrt(2 / n)
     np.testing.assert_allclose(z.var() / posterior.covariance[0, 0], ratio, atol=four_errors)
     np.testing.assert_allclose(z.mean(), posterior.mean[0, 0], atol=4 * np.sqrt(ratio * posterior.covariance[0, 0] / n))
-    assert acceptance.shape == (n,)
-    assert jnp.all(jnp.isnan(acceptance)) if sampler == "gauss_newton" else 0.5 < acceptance.mean() < 0.99
+    if sampler == "gauss_newton":
+        assert acceptance is None
+    else:
+        assert acceptance.shape == (n,) and 0.5 < acceptance.mean() < 0.99
 
 
 def test_acceptance_is_the_mean_over_the_steps(key):
@@ -202,7 +204,7 @@ def test_padding_changes_nothing(setup):
     short, padded = jnp.array([4, 0, 10]), jnp.array([4, 0, 10, 11, 11])
     (state_a, info_a), (state_b, info_b) = (programs.iterate(state, images, b, **options) for b in (short, padded))
     np.testing.assert_allclose(state_b.z, state_a.z, atol=1e-4)
-    np.testing.assert_allclose(info_b, info_a, rtol=1e-4)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4), info_b, info_a)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, atol=1e-5), state_a.params, state_b.params)
 
 
@@ -226,7 +228,7 @@ def test_images_as_bytes_give_the_same_iteration(setup):
     from_codes, info = programs.iterate(state, jnp.asarray(codes), jnp.arange(11), **options)
     from_floats, expected = programs.iterate(state, jnp.float32(codes) / 127.5 - 1, jnp.arange(11), **options)
     np.testing.assert_allclose(from_codes.z, from_floats.z, atol=1e-5)
-    np.testing.assert_allclose(info, expected, rtol=1e-5)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5), info, expected)
 
 
 def test_learning_gradient_is_the_sum_over_examples_of_equation_10(setup):

@@ -90,8 +90,8 @@ def test_every_row_of_the_table_has_the_posterior_of_a_linear_model_for_its_law(
     np.testing.assert_allclose(errors.mean(axis=1), 0, atol=4 * np.sqrt((1 + bias) / chains))
     np.testing.assert_allclose(np.cov(errors), np.eye(2), atol=bias + 4 * (1 + bias) * np.sqrt(2 / chains))
     assert not np.allclose(last, z, atol=1e-3)
-    acceptance = np.asarray(samples.info.acceptance)
-    assert (acceptance > 0.2).mean() > 0.5 if kind.adjusted else np.isnan(acceptance).all()
+    acceptance = samples.info.acceptance
+    assert (np.asarray(acceptance) > 0.2).mean() > 0.5 if kind.adjusted else acceptance is None
     assert samples.info.accepted.dtype == bool and np.isfinite(samples.info.log_density).all()
 
 

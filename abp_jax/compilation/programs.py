@@ -40,7 +40,13 @@ def compiled(function: Callable, static: Sequence[str] = ()) -> Callable:
         program, arrays = prepare(f, *args, **kwargs)
         return program(arrays)
 
-    call.prepare, call.program = prepare, known
+    def ahead(f, *args, **kwargs):
+        """What `call` does, compiled now and run later: a function of no arguments."""
+        program, arrays = prepare(f, *args, **kwargs)
+        dynamic = program.args[2:] if program.func is known else program.args[1:]
+        return partial(program.func.lower(*program.args, arrays).compile(), *dynamic, arrays)
+
+    call.prepare, call.ahead, call.program = prepare, ahead, known
     return call
 
 

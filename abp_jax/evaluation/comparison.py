@@ -14,8 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from abp_jax import inference, samplers
+from abp_jax.compilation.programs import compiled
 from abp_jax.evaluation import diagnostics
 from abp_jax.evaluation.quadrature import ExactPosterior, PosteriorQuadrature
+from abp_jax.images.data import decode
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes  # slow to import, and only who draws has one
@@ -56,7 +58,7 @@ def run(
 
     Args:
       key: for all images and chains.
-      f: z -> f(z; W). The compiled programs are kept for it, so pass the same object again.
+      f: z -> f(z; W).
       images: (n, ...); for one image, images[i : i + 1].
       z: where the chains start, (n, chains, d).
       sampler: a name in `samplers.KINDS`.
@@ -71,20 +73,20 @@ def run(
     """
     if jnp.ndim(z) != 3 or len(z) != len(images):
         raise ValueError(f"z must have the shape ({len(images)}, chains, d) for these images, got {jnp.shape(z)}.")
-    z = jnp.asarray(z)
+    z, images = jnp.asarray(z), decode(jnp.asarray(images))
     inference.check_chain(z.shape[2], sigma, sampler, num_steps, np.min(step_size))
     key_start, key_warmup, key_run = (jax.random.split(k, len(images)) for k in jax.random.split(key, 3))
     step_size = jnp.broadcast_to(jnp.asarray(step_size, float), len(images))
-    settings = dict(f=f, name=sampler, sigma=float(sigma), latent_dim=z.shape[2])
-    state = _start(key_start, images, z, **settings)
+    settings = dict(images=images, name=sampler, sigma=float(sigma), latent_dim=z.shape[2])
+    state = _start(f, key_start, arrays=(z,), num_steps=0, **settings)
     if num_warmup and samplers.KINDS[sampler].adjusted:
-        state, step_size = _warmup(key_warmup, images, state, step_size, num_steps=num_warmup, **settings)
+        state, step_size = _warmup(f, key_warmup, arrays=(state, step_size), num_steps=num_warmup, **settings)
     elif num_warmup:
-        state = _run(key_warmup, images, state, step_size, num_steps=num_warmup, **settings).state
-    program = _run.lower(key_run, images, state, step_size, num_steps=num_steps, **settings).compile()
+        state = _run(f, key_warmup, arrays=(state, step_size), num_steps=num_warmup, **settings).state
+    program = _run.ahead(f, key_run, arrays=(state, step_size), num_steps=num_steps, **settings)
     jax.block_until_ready((state, step_size))  # warmup may still be under way
     begin = time.perf_counter()
-    drawn = jax.block_until_ready(program(key_run, images, state, step_size))
+    drawn = jax.block_until_ready(program())
     seconds = time.perf_counter() - begin
     gradients = inference.sampler_of(sampler, f, images[0], sigma, z.shape[2]).gradients
     gradients = z.shape[2] if gradients is None else gradients
@@ -95,17 +97,17 @@ def run(
 def _for_all_images(function: Callable):
     """The function of one image's (key, y, ...) for those of all images, compiled for each f and kind of chain."""
 
-    @partial(jax.jit, static_argnames=("f", "name", "sigma", "latent_dim", "num_steps"))
-    def program(keys, images, *arrays, f, name, sigma, latent_dim, **num_steps):
+    @partial(compiled, static=("name", "sigma", "latent_dim", "num_steps"))
+    def program(f, keys, images, arrays, name, sigma, latent_dim, num_steps):
         def one(key, y, *arrays):
-            return function(key, inference.sampler_of(name, f, y, sigma, latent_dim), *arrays, **num_steps)
+            return function(key, inference.sampler_of(name, f, y, sigma, latent_dim), *arrays, num_steps)
 
         return jax.vmap(one)(keys, images, *arrays)
 
     return program
 
 
-_start = _for_all_images(lambda key, sampler, z: samplers.start(sampler, z, key))
+_start = _for_all_images(lambda key, sampler, z, num_steps: samplers.start(sampler, z, key))
 _warmup = _for_all_images(samplers.warmup)
 _run = _for_all_images(samplers.run)
 

@@ -23,7 +23,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from abp_jax import langevin, model
+from abp_jax.compilation.programs import compiled
 from abp_jax.evaluation import evidence
+from abp_jax.images import arguments
+from abp_jax.images.data import decode
+from abp_jax.images.observation import on_one_device
 
 BLOCK = 4  # points along the side of a block of the lattice
 RIM = 20.0  # the density is negligible where it is e^-20 = 2e-9 of its peak
@@ -73,21 +77,14 @@ class PosteriorQuadrature:
     Args:
       f: z -> f(z; W), for z of shape (2,).
       sigma: standard deviation of the noise.
-
-    Attributes:
-      precision: (z, y) -> G, the Gauss-Newton precision of p(z | y) at z (see `langevin.precision`), compiled: (2, 2).
     """
 
     def __init__(self, f: Callable, sigma: float):
-        self.f, self.sigma = f, sigma
-        squares = lambda z, y: jnp.sum(model.residual(f, z, y, sigma) ** 2)
-        programs = (
-            lambda z, y: jax.lax.map(lambda z: squares(z, y), z, batch_size=64),
-            partial(_misfits, f),
-            jax.vmap(partial(evidence.find_mode, f, sigma=sigma), (0, None)),
-            lambda z, y: langevin.precision(model.given(f, y, sigma).residual, z),
-        )
-        self._squares, self._misfits, self._climb, self.precision = map(jax.jit, programs)
+        self.f, self.sigma = f, arguments.number("sigma", sigma)
+
+    def precision(self, z: jax.Array, y: jax.Array) -> jax.Array:
+        """Returns G, the Gauss-Newton precision of p(z | y) at z (see `langevin.precision`): (2, 2)."""
+        return _precision(self.f, z, y, self.sigma)
 
     def posteriors(
         self,
@@ -111,7 +108,8 @@ class PosteriorQuadrature:
         Raises:
           ValueError: z is not two-dimensional, the shapes don't fit, or max_points are too few for the tolerance.
         """
-        images = jnp.asarray(images)
+        images = decode(on_one_device(arguments.array("images", images)))
+        images = jnp.asarray(images, None if images.dtype.itemsize > 4 else jnp.float32)
         line = jnp.linspace(-half_width, half_width, num_scan)
         grid = jnp.stack(jnp.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
         try:
@@ -122,7 +120,9 @@ class PosteriorQuadrature:
             ) from error
         if images.shape[1:] != output.shape or not len(images):
             raise ValueError(f"images must be (n, {', '.join(map(str, output.shape))}), got {images.shape}.")
-        scan = -np.asarray(self._misfits(grid, images.reshape(len(images), -1))).T / (2 * self.sigma**2)
+        if not bool(jnp.all(jnp.isfinite(images))):
+            raise ValueError("images hold nan or infinite values; clean them first.")
+        scan = -np.asarray(_misfits(self.f, grid, images.reshape(len(images), -1))).T / (2 * self.sigma**2)
         scan = (scan - np.sum(np.asarray(grid) ** 2, axis=1)[None] / 2).reshape(len(images), num_scan, num_scan)
         starts = [_peaks(log_density, line) for log_density in scan]
         return [self._posterior(y, z, tolerance, max_points) for y, z in zip(images, starts, strict=True)]
@@ -142,11 +142,11 @@ class PosteriorQuadrature:
         padded = np.zeros((size, 2), np.asarray(z).dtype)
         padded[: len(z)] = z
         constant = model.log_noise(jnp.zeros_like(y), self.sigma) + model.log_prior(jnp.zeros(2, y.dtype))
-        return float(constant) - 0.5 * np.asarray(self._squares(padded, y), np.float64)[: len(z)]
+        return float(constant) - 0.5 * np.asarray(_squares(self.f, padded, y, self.sigma), np.float64)[: len(z)]
 
     def _posterior(self, y: jax.Array, starts: np.ndarray, tolerance: float, max_points: int):
         """The posterior of one image."""
-        modes = np.asarray(self._climb(jnp.asarray(starts), y))
+        modes = np.asarray(_climb(self.f, jnp.asarray(starts), y, self.sigma))
         heights = self.log_joint(modes, y)
         modes = _different(modes[np.argsort(-heights)])
         precision = np.asarray(self.precision(jnp.asarray(modes[0]), y), np.float64)
@@ -160,6 +160,23 @@ class PosteriorQuadrature:
             spacing /= 2
 
 
+@partial(compiled, static=("sigma",))
+def _squares(f: Callable, z: jax.Array, y: jax.Array, sigma: float):
+    """|r(z)|^2 for all z, (m, 2)."""
+    return jax.lax.map(lambda z: jnp.sum(model.residual(f, z, y, sigma) ** 2), z, batch_size=64)
+
+
+@partial(compiled, static=("sigma",))
+def _climb(f: Callable, z: jax.Array, y: jax.Array, sigma: float):
+    return jax.vmap(partial(evidence.find_mode, f, sigma=sigma), (0, None))(z, y)
+
+
+@partial(compiled, static=("sigma",))
+def _precision(f: Callable, z: jax.Array, y: jax.Array, sigma: float):
+    return langevin.precision(model.given(f, y, sigma).residual, z)
+
+
+@compiled
 def _misfits(f: Callable, grid: jax.Array, flat: jax.Array):
     """|y - f(z)|^2 for all z of the grid and all images (n, D); f is computed once. (len(grid), n)."""
     one = lambda z: jnp.sum((flat - f(z).reshape(1, -1)) ** 2, axis=1)

@@ -13,6 +13,11 @@ import numpy as np
 from flax import nnx
 
 
+def is_traced(value: Any) -> bool:
+    """Whether this is an array inside a function that jax transforms: its shape is known, its numbers are not."""
+    return isinstance(value, jax.core.Tracer)
+
+
 def number(name: str, value: Any, *, least: float = 0.0, or_least: bool = False) -> float:
     """Returns a finite number above `least`, or from it on with or_least, as a float.
 
@@ -152,7 +157,7 @@ def latents(generator: nnx.Module, z: Any, num: int | None = None, name: str = "
             f"{name} must be ({rows}, {d}), one row for each image of this generator; got shape {found.shape}."
         )
     found = jnp.asarray(found, latent_dtype(generator))
-    if not bool(jnp.all(jnp.isfinite(found))):
+    if not is_traced(found) and not bool(jnp.all(jnp.isfinite(found))):
         raise ValueError(f"{name} holds nan or infinite values.")
     return found
 

@@ -62,7 +62,8 @@ def observe_at_once(generator: nnx.Module, images: jax.Array, mask: jax.Array | 
 
 def on_one_device(array: jax.Array | np.ndarray) -> jax.Array | np.ndarray:
     """Returns an array that is spread over devices as one of NumPy; any other as it is."""
-    return np.asarray(array) if isinstance(array, jax.Array) and len(array.devices()) > 1 else array
+    known = isinstance(array, jax.Array) and not arguments.is_traced(array)
+    return np.asarray(array) if known and len(array.devices()) > 1 else array
 
 
 def hide(images: jax.Array, mask: jax.Array) -> jax.Array:
@@ -128,6 +129,8 @@ def check_images(
             f"{name} of shape {images.shape} don't fit the generator, which gives {output} for one z: "
             f"(n, {', '.join(map(str, output))}) is expected. Load them with that size, or build the generator for it."
         )
+    if arguments.is_traced(images):
+        return images if images.dtype == jnp.uint8 else images.astype(arguments.latent_dtype(generator))
     if images.dtype == jnp.uint8 and measure is None:
         if (brightest := int(images.max())) <= 16 and brightest > int(images.min()):
             warnings.warn(

@@ -48,7 +48,7 @@ def save(folder: str | Path, state: ABPState, losses: np.ndarray | list, setting
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"iteration_{int(state.iteration)}"
     if path.exists():
-        _check_settings(path, _read_record(path)["settings"], settings)
+        _check_settings(path, _read_record(path)["settings"], settings, generator=True)
         return
     unfinished = path.with_name(path.name + UNFINISHED)
     _sweep(folder)
@@ -119,6 +119,7 @@ def restore(folder: str | Path, like: ABPState, settings: dict) -> tuple[ABPStat
     _check_settings(paths[0], record["settings"], settings)
     expected = named(like) | {"losses": np.zeros(record["arrays"]["losses"]["shape"])}
     check_arrays(paths[0], record["arrays"], expected)
+    _check_settings(paths[0], record["settings"], settings, generator=True)
     arrays = _read_arrays(paths[0] / STATE, expected)
     return unflatten(arrays, like), arrays["losses"]
 
@@ -229,12 +230,13 @@ def _checksum(path: Path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _check_settings(path: Path, old: dict, new: dict):
+def _check_settings(path: Path, old: dict, new: dict, generator: bool = False):
+    """Raises ValueError where settings differ; the generator's numbers too, if its shapes are known to fit."""
     new = json.loads(json.dumps(new))
     old = dict(old)
     start, other = old.pop("generator", None), new.pop("generator", None)
     changed = [f"{k} was {old.get(k)}, is {new.get(k)}" for k in sorted(old | new) if old.get(k) != new.get(k)]
-    if start is not None and other is not None and not alike(start, other):
+    if generator and start is not None and other is not None and not alike(start, other):
         changed.append("the generator draws other images, or starts from another W")
     if changed:
         raise ValueError(f"{path} belongs to another run: {'; '.join(changed)}. {CHOICE}")

@@ -30,7 +30,12 @@ class Session:
       result: (run, done) -> what `fit` returns.
       save: (state, losses) -> None, writes a checkpoint; None for none.
       callback: of `fit`; None for none.
+
+    Attributes:
+      images, masks: what the run learns, while it does; None before.
     """
+
+    images = masks = None
 
     def __init__(
         self,
@@ -96,6 +101,7 @@ class Session:
           explain: (run, done) -> why it has diverged.
           diverged: (message, result) -> the error that says so.
         """
+        self.images, self.masks = images, masks
         try:
             with loop.stop_requests() as stop_requested:
                 self._iterate(images, masks, phases, every, progress, stop_requested)

@@ -80,7 +80,7 @@ def check_whitening(generator: nnx.Module, num_examples: int) -> None:
     d, kernel, bias = generator.latent_dim, *(first.get(name) for name in ("kernel", "bias"))
     if set(first) != {"kernel", "bias"} or kernel.shape[:1] != (d,) or kernel.shape[1:] != bias.shape:
         raise ValueError(
-            f"whitening needs a layer `first` with a kernel ({d}, ...) and a bias (...), such as nnx.Linear({d}, 64); "
+            f"whitening needs a layer `first` with a kernel and a bias, ({d}, ...) and (...), as nnx.Linear has; "
             f"got {jax.tree.map(jnp.shape, first)}. {otherwise}"
         )
     if num_examples <= d:
@@ -95,10 +95,11 @@ def check_whitening(generator: nnx.Module, num_examples: int) -> None:
     for mean, cholesky, tolerance in (halved, mixed):
         for w in (params, elsewhere(params)):
             mean, cholesky, z = (jnp.asarray(a, kernel.dtype) for a in (mean, cholesky, z))
-            before = draw(w, mean + z @ cholesky.T)
+            placed = mean[None] + z @ cholesky.T
+            before = draw(w, placed)
             error = jnp.max(jnp.abs(draw(learning.absorb(w, mean, cholesky), z) - before))
             scale = jnp.max(jnp.abs(before - before[:1])) + 1e-4 * jnp.max(jnp.abs(before))
-            rounding = jnp.max(jnp.abs(draw(w, (mean + z @ cholesky.T) * (1 + 2e-7)) - before))
+            rounding = jnp.max(jnp.abs(draw(w, placed * (1 + 2e-7)) - before))
             if not error <= tolerance * scale + 10 * rounding:
                 raise ValueError(
                     f"whitening would change what this generator draws, by {float(error):.2g} where it varies by "

@@ -67,6 +67,8 @@ def why_diverged(
     y, z = data.decode(images[indices]), run.state.z[indices]
     masks = None if masks is None else masks[indices]
     with jax.debug_nans(False), jax.debug_infs(False):
+        if (largest := max(float(jnp.max(jnp.abs(w))) for w in jax.tree.leaves(params) if w.size)) > LARGEST_SANE_W:
+            return step_size + LEARNING_DIVERGED.format(f"a weight has grown to {largest:.1g}")
         if what := _what_is_not_finite(generate, params, z, y, sigma, masks):
             return step_size + UNSOUND.format(what)
         if run.failure == loop.LEARNING_DIVERGED or not in_chain:
@@ -103,16 +105,17 @@ def _of_learning(run: loop.Run):
     """Whether the last errors show that W went away."""
     last = loop.losses(run, int(run.state.iteration))[-20:]
     if len(last) and last[-1] > 4 * min(last):
-        return LEARNING_DIVERGED.format(min(last), last[-1])
+        return LEARNING_DIVERGED.format(f"the error rose from {min(last):.3g} to {last[-1]:.3g} in the last iterations")
     return LEARNING_NOT_FINITE
 
 
+LARGEST_SANE_W = 1e6  # layers of random weights have some of at most about 1
 UNSOUND = (
     "The step is not the cause: {} is not finite at this W and z, which are. Look in the generator for a division by "
     "0, a root or a norm of 0, a logarithm of 0, or an overflow; jax.config.update('jax_debug_nans', True) stops there."
 )
 LEARNING_DIVERGED = (
-    "The chains are sound, but the error rose from {:.3g} to {:.3g} in the last iterations: W itself has diverged. "
+    "The chains are sound, but {}: W itself has diverged. "
     "Lower learning_rate, and check that the data are scaled to about 1."
 )
 LEARNING_NOT_FINITE = (

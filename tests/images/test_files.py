@@ -222,9 +222,10 @@ WITH_PATHS = {
     "training.session.begin_or_continue": None,  # of fit
     "training.checkpoints.save": None,
     "training.checkpoints.restore": None,
+    "training.checkpoints.in_use": None,
     "training.checkpoints.exists": lambda g, z: abp.checkpoints.exists("~/run") or 1 / 0,
-    "training.checkpoints.save_generator": lambda g, z: abp.save_generator("~/g.safetensors", g, z),
-    "training.checkpoints.load_generator": lambda g, z: abp.load_generator("~/g.safetensors", g),
+    "training.generator_files.save_generator": lambda g, z: abp.save_generator("~/g.safetensors", g, z),
+    "training.generator_files.load_generator": lambda g, z: abp.load_generator("~/g.safetensors", g),
     "widgets.explorer.page.export_explorer": lambda g, z: abp.export_explorer(g, "~/page.html", z=z),
     "widgets.monitor.widget.TrainingMonitor.save": lambda g, z: _drawn().save("~/picture.png"),
 }

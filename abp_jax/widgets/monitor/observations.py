@@ -59,6 +59,17 @@ def as_seen(images: Any, mask: np.ndarray | None) -> np.ndarray:
     return np.where(seen, images, np.float32(np.nan))
 
 
+def check_same(images: np.ndarray, learned: np.ndarray) -> None:
+    """Raises ValueError unless these are the observations that a run learns, where both are seen. Both as `as_seen`."""
+    both = np.isfinite(images) & np.isfinite(learned)
+    apart = np.abs(np.where(both, images, 0) - np.where(both, learned, 0)).max()
+    if apart > 1e-3 * np.abs(np.where(both, learned, 0)).max():
+        raise ValueError(
+            f"TrainingMonitor has other images than fit learns, by up to {apart:.2g}: give both the same images, in "
+            "the same order, or make a new monitor for this run."
+        )
+
+
 def check_fit(shape: tuple, images: np.ndarray, generator: nnx.Module, observed: Any, n: int) -> None:
     """Raises ValueError unless a monitor's observations are like those of the run that calls it.
 

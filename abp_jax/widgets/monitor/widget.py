@@ -18,7 +18,7 @@ from abp_jax.images.files import named, to_write, write_whole
 from abp_jax.plots import evenly_spaced
 from abp_jax.samplers import KINDS
 from abp_jax.training import devices, stability
-from abp_jax.widgets.monitor.observations import as_seen, check_fit, given
+from abp_jax.widgets.monitor.observations import as_seen, check_fit, check_same, given
 from abp_jax.widgets.monitor.picture import MOST_PAIRS, MOST_POINTS, MonitorPicture
 
 MOST_STEPS = 16  # examples whose largest stable step is asked for
@@ -111,6 +111,10 @@ class TrainingMonitor:
         f = result.generator
         observed = f if measure is None else lambda z: measure(f(z))
         check_fit(self._shape, self._images, f, observed, len(result.z))
+        run = getattr(snapshot, "__self__", None)
+        if getattr(getattr(run, "images", None), "is_fully_addressable", False):
+            masks = None if run.masks is None else np.asarray(run.masks[self._rows])
+            check_same(self._images, as_seen(run.images[self._rows], masks))
         self._stable_steps = _stable_steps if measure is None else _stable_steps_of(measure)
         self._picture = MonitorPicture(self._images, self._pairs, result.z.shape[1], measure is not None)
         (name, execution), (name_before, before) = _cell(), self._cell
