@@ -97,6 +97,10 @@ def check_whitening(generator: nnx.Module, num_examples: int) -> None:
             mean, cholesky, z = (jnp.asarray(a, kernel.dtype) for a in (mean, cholesky, z))
             placed = mean[None] + z @ cholesky.T
             before = draw(w, placed)
+            if not bool(jnp.all(jnp.isfinite(before))):
+                if w is params:
+                    raise ValueError("generator draws values that are not finite at z of N(0, I): look for a 0/0.")
+                continue  # these weights are not the user's
             error = jnp.max(jnp.abs(draw(learning.absorb(w, mean, cholesky), z) - before))
             scale = jnp.max(jnp.abs(before - before[:1])) + 1e-4 * jnp.max(jnp.abs(before))
             rounding = jnp.max(jnp.abs(draw(w, placed * (1 + 2e-7)) - before))
