@@ -6,6 +6,7 @@ Without a Metropolis correction this is the unadjusted Langevin algorithm (ULA):
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -109,7 +110,8 @@ def gauss_newton(residual: Callable, z: jax.Array) -> tuple[jax.Array, jax.Array
       Its log -|r|^2 / 2, a scalar; its gradient -J'r, (d,); its precision to first order, J'J, (d, d).
     """
     r, jacobian_transposed = linearize(residual, z)
-    return -0.5 * r @ r, -jacobian_transposed @ r, jacobian_transposed @ jacobian_transposed.T
+    product = partial(jnp.matmul, precision="highest")  # a GPU's own has three digits, too few for widths of 1 and .005
+    return -0.5 * product(r, r), -product(jacobian_transposed, r), product(jacobian_transposed, jacobian_transposed.T)
 
 
 def largest_stable_step(precision: jax.Array) -> jax.Array:

@@ -65,7 +65,8 @@ def whiten(params: dict, z: jax.Array) -> tuple[dict, jax.Array]:
     Rubin, Wu, Biometrika 1998). The likelihood leaves the scale of z free, and the prior alone sets it very slowly.
     """
     mean = z.mean(axis=0, keepdims=True)
-    cholesky = jnp.linalg.cholesky((z - mean).T @ (z - mean) / len(z))
+    covariance = jnp.matmul((z - mean).T, z - mean, precision="highest") / len(z)  # a GPU's own has three digits
+    cholesky = jnp.linalg.cholesky(covariance)
     z = jax.scipy.linalg.solve_triangular(cholesky, (z - mean).T, lower=True).T
     return absorb(params, mean[0], cholesky), z
 
@@ -73,8 +74,8 @@ def whiten(params: dict, z: jax.Array) -> tuple[dict, jax.Array]:
 def absorb(params: dict, mean: jax.Array, cholesky: jax.Array) -> dict:
     """Returns params whose layer `first` does to z~ what the old one does to m + L z~. mean m: (d,); L: (d, d)."""
     kernel, bias = params["first"]["kernel"], params["first"]["bias"]
-    first = {"kernel": jnp.tensordot(cholesky.T, kernel, 1), "bias": bias + jnp.tensordot(mean, kernel, 1)}
-    return {**params, "first": first}
+    product = partial(jnp.tensordot, axes=1, precision="highest")
+    return {**params, "first": {"kernel": product(cholesky.T, kernel), "bias": bias + product(mean, kernel)}}
 
 
 def iterate(

@@ -1,6 +1,7 @@
 """The settings of a run: checks before any work, the learning rate, and the record that a checkpoint keeps."""
 
 import hashlib
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -92,8 +93,8 @@ def check_whitening(generator: nnx.Module, num_examples: int) -> None:
     halved = (np.zeros(d), 2 * np.eye(d), 1e-6)  # by powers of two: exact in floating-point numbers of any kind
     mixed = (1 + noise.normal(size=d), np.eye(d) + np.tril(noise.normal(size=(d, d)), -1) / d, 1e-3)
     draw = jax.jit(jax.vmap(generate, (None, 0)))
-    for mean, cholesky, tolerance in (halved, mixed):
-        for w in (params, elsewhere(params)):
+    with jax.default_matmul_precision("highest"):  # a GPU's own has three digits
+        for (mean, cholesky, tolerance), w in itertools.product((halved, mixed), (params, elsewhere(params))):
             mean, cholesky, z = (jnp.asarray(a, kernel.dtype) for a in (mean, cholesky, z))
             placed = mean[None] + z @ cholesky.T
             before = draw(w, placed)
@@ -123,7 +124,8 @@ def fingerprint_of_f(generate: Callable, params: dict, latent_dim: int) -> list[
     """Returns numbers that tell one f and one W from others: a few of what f draws at fixed z, at W and elsewhere."""
     noise = np.random.default_rng(2)
     z, draw = jnp.asarray(noise.normal(size=(3, latent_dim)), jnp.float32), jax.jit(jax.vmap(generate, (None, 0)))
-    drawn = np.stack([np.asarray(draw(w, z), np.float64).reshape(3, -1) for w in (params, elsewhere(params))])
+    with jax.default_matmul_precision("highest"):
+        drawn = np.stack([np.asarray(draw(w, z), np.float64).reshape(3, -1) for w in (params, elsewhere(params))])
     views = noise.normal(size=(drawn.shape[-1], 4)) / drawn.shape[-1] ** 0.5
     return np.round((drawn @ views).ravel(), 7).tolist()
 
