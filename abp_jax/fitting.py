@@ -13,7 +13,6 @@ from flax import nnx
 
 from abp_jax import learning
 from abp_jax.generators import functional, with_params
-from abp_jax.images import arguments
 from abp_jax.images.observation import observe
 from abp_jax.inference import Chain, check_chain
 from abp_jax.training import checkpoints, loop, settings
@@ -134,13 +133,11 @@ def fit(
       ValueError: arguments that don't fit together (learn_sigma with a schedule), or a checkpoint of other settings.
       ChainDiverged: a chain diverged; the message says when, and which step size would be stable.
     """
-    mesh = mesh or mesh_of(images)
+    devices = Devices(mesh or mesh_of(images))
     generate, images, mask = observe(generator, images, mask, measure)
-    num_iterations = arguments.whole("num_iterations", num_iterations)
-    batch_size = arguments.whole("batch_size", len(images) if batch_size is None else batch_size)
-    every = arguments.whole("checkpoint_every", checkpoint_every)
-    learning_rate = default_learning_rate(generator) if learning_rate is None else learning_rate
-    settings.check(generator, len(images), key, num_warmup, learning_rate, weight_decay, whitening, callback)
+    counts = settings.counts(len(images), num_iterations, batch_size, checkpoint_every)
+    num_iterations, batch_size, checkpoint_every = counts
+    learning_rate = settings.check(generator, images, key, num_warmup, whitening, callback, learning_rate, weight_decay)
     lowest = settings.smallest_sigma(sigma, learn_sigma, num_iterations)
     chain = check_chain(generator.latent_dim, lowest, sampler, num_steps, step_size)
     params = functional(generator)[1]
@@ -154,8 +151,6 @@ def fit(
     plan |= dict(batch_size=batch_size, start=(generate, state.params), resumed_from=len(losses))
     record = settings.record(chain, generator, images, key, mask, measure, **plan)
     chain = chain._replace(sigma=sigma) if callable(sigma) else chain
-
-    devices = Devices(mesh)
     state, images, mask = devices.distribute(state, images, mask)
     batch = lambda t: devices.share_out(loop.batch_indices(key, t, len(images), batch_size, devices.size))
     learn = partial(learning.learn, generate=generate, optimizer=optimizer, sigma=chain.sigma)
@@ -168,7 +163,7 @@ def fit(
         state, losses = begin_or_continue(checkpoint_dir, state, losses, record, num_iterations)
         run, result = loop.start(state, losses, num_iterations), partial(_result, generator, devices, chain)
         session = Session(run, len(losses), result, save, callback)
-        return session.to_the_end(images, mask, phases, every, progress, explain, ChainDiverged)
+        return session.to_the_end(images, mask, phases, checkpoint_every, progress, explain, ChainDiverged)
 
 
 def _result(generator: nnx.Module, devices: Devices, chain: Chain, run: loop.Run, done: int):

@@ -35,17 +35,33 @@ def smallest_sigma(sigma: float | Callable, learn_sigma: bool, num_iterations: i
     return arguments.number("the smallest sigma of the schedule", np.min(values))
 
 
+def counts(
+    num_examples: int, num_iterations: int, batch_size: int | None, checkpoint_every: int
+) -> tuple[int, int, int]:
+    """Returns num_iterations, batch_size (all examples for None) and checkpoint_every, as ints.
+
+    Raises TypeError for what is no whole number, ValueError for what is not positive.
+    """
+    batch_size = num_examples if batch_size is None else batch_size
+    named = dict(num_iterations=num_iterations, batch_size=batch_size, checkpoint_every=checkpoint_every)
+    return tuple(arguments.whole(name, value) for name, value in named.items())
+
+
 def check(
     generator: nnx.Module,
-    num_examples: int,
+    images: jax.Array,
     key: jax.Array,
     num_warmup: int,
-    learning_rate: float | optax.Schedule,
-    weight_decay: float,
     whitening: bool,
     callback: Callable | None,
-) -> None:
-    """Raises for arguments of `fit` that can't work: TypeError for a wrong type, else ValueError; with the name."""
+    learning_rate: float | optax.Schedule | None,
+    weight_decay: float,
+) -> float | optax.Schedule:
+    """Returns the learning rate, or its default for None.
+
+    Raises for arguments of `fit` that can't work: TypeError for a wrong type, else ValueError; with the name.
+    """
+    learning_rate = default_learning_rate(generator) if learning_rate is None else learning_rate
     arguments.key(key)
     arguments.whole("num_warmup", num_warmup, least=None)
     arguments.number("weight_decay", weight_decay, or_least=True)
@@ -60,7 +76,8 @@ def check(
                 "make W with param_dtype=float32. What is computed from it may have 16 bits (dtype=)."
             )
     if whitening:
-        check_whitening(generator, num_examples)
+        check_whitening(generator, len(images))
+    return learning_rate
 
 
 def check_whitening(generator: nnx.Module, num_examples: int) -> None:

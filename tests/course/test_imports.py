@@ -12,12 +12,13 @@ LIBRARY = ROOT / "abp_jax"
 SPINE = "model langevin samplers factor_analysis layers generators inference learning fitting plots".split()
 BELOW_TRAINING = {"spine", "images", "training"}
 MAY_IMPORT = {
-    "spine": {"spine", "images"},
+    "compilation": {"compilation"},
+    "spine": {"spine", "images", "compilation"},
     "fitting": BELOW_TRAINING,
     "images": {"images", "spine"},
     "training": BELOW_TRAINING,
-    "evaluation": {"evaluation", "spine", "images"},
-    "widgets": {"widgets", "evaluation", "training", "spine", "images", "fitting"},
+    "evaluation": {"evaluation", "spine", "images", "compilation"},
+    "widgets": {"widgets", "compilation", "evaluation", "training", "spine", "images", "fitting"},
 }
 
 

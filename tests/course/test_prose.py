@@ -20,8 +20,8 @@ ALLOWED: dict[str, dict[str, str]] = {
     "01": {"178": "the wines of scikit-learn's table", "82 %": "110,592 of 135,168"},
     "02": {"12,288": "64 * 64 * 3", "64": "pixels a side of the course's images"},
     "05": {"20": "the library's setting"},
-    "09": {"41": "the library's grid"},
-    "10": {"50": "the record's setting", "0.1": "the record's setting", "1,024": "32 * 32"},
+    "09": {"41": "the library's grid", "11": "a volume", "56": "a volume"},
+    "10": {"1,024": "32 * 32"},
     "11": {
         "64": "dimensions of its generator",
         "1,024": "32 * 32",
@@ -31,9 +31,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "12": {"200": "the record's setting", "256": "16 * 16"},
     "13": {"0.07": "the record's setting"},
     "14": {
-        "500": "the record's setting",
         "0.2": "the record's setting",
-        "80": "the record's setting",
         "824": "1,024 - 200",
     },
 }
