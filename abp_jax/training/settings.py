@@ -32,7 +32,7 @@ def smallest_sigma(sigma: float | Callable, learn_sigma: bool, num_iterations: i
             "learn_sigma."
         )
     values = jax.vmap(lambda t: jnp.asarray(sigma(t), float))(jnp.arange(num_iterations))
-    return arguments.number("the smallest sigma of the schedule", np.min(values))
+    return arguments.number("sigma", np.min(values))
 
 
 def counts(

@@ -61,7 +61,7 @@ class Halves(nnx.Module):
         (dict(sigma=(0.3, 0.1)), TypeError, "sigma must be one number, positive; got "),
         (dict(sigma="0.3"), TypeError, "sigma must be one number, positive; got '0.3'"),
         (dict(sigma=float("inf")), ValueError, "sigma must be positive, got inf"),
-        (dict(sigma=lambda t: 0.1 - t), ValueError, "the smallest sigma of the schedule must be positive"),
+        (dict(sigma=lambda t: 0.1 - t), ValueError, "sigma must be positive, got -1.9"),
         (dict(learning_rate=-1e-2), ValueError, "learning_rate must be at least 0, got -0.01"),
         (dict(learning_rate="fast"), TypeError, "learning_rate must be one number, at least 0; got 'fast'"),
         (dict(weight_decay=-1), ValueError, "weight_decay must be at least 0"),
