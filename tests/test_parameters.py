@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 import abp_jax as abp
+from tests.programs import assign
 
 KEY = jax.random.key(0)
 Y = np.random.default_rng(0).normal(size=(12, 7)).astype(np.float32)
@@ -71,7 +72,7 @@ class Normalised(Base):
         super().__init__()
         self.norm = nnx.BatchNorm(16, rngs=nnx.Rngs(0), **options)
         if options:
-            self.norm.mean[...] = jnp.linspace(-1, 1, 16)
+            assign(self.norm.mean, jnp.linspace(-1, 1, 16))
 
     def between(self, h):
         return self.norm(h)
@@ -83,7 +84,7 @@ class Counting(Base):
         self.calls = nnx.Variable(jnp.zeros((), jnp.int32))
 
     def between(self, h):
-        self.calls[...] += 1
+        assign(self.calls, self.calls[...] + 1)
         return h
 
 

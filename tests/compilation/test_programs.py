@@ -9,6 +9,7 @@ from flax import nnx
 import abp_jax as abp
 from abp_jax import comparison, generators
 from abp_jax.compilation import programs
+from tests.programs import assign
 
 SCALE = 1.0
 Z = jnp.array([[0.5, -1.0], [1.0, 2.0]])
@@ -43,7 +44,7 @@ def test_what_a_generator_refers_to_may_change(change, monkeypatch):
     if change == "object":
         generator.settings.slope = -1.0
     if change == "weights":
-        generator.first.bias[...] = jnp.ones(3)
+        assign(generator.first.bias, jnp.ones(3))
     after = generators.reconstruct(generator, Z)
     np.testing.assert_allclose(after, jax.vmap(generator)(Z), rtol=1e-6)
     assert np.abs(after - before).max() > 0.1
@@ -51,7 +52,7 @@ def test_what_a_generator_refers_to_may_change(change, monkeypatch):
 
 def test_an_equal_trace_is_compiled_once():
     first, second = Changing(), Changing()
-    second.first.kernel[...] = second.first.kernel[...] + 1
+    assign(second.first.kernel, second.first.kernel[...] + 1)
     generators.reconstruct(first, Z)
     compiled = programs._evaluate._cache_size()
     generators.reconstruct(second, Z)
@@ -92,7 +93,7 @@ def test_quadrature_and_comparison_follow_f():
     options = dict(sampler="mala", sigma=1.0, step_size=0.5, num_steps=3)
     run = lambda: comparison.run(jax.random.key(0), f, y, jnp.zeros((1, 2, 2)), **options).z
     before, drawn = exact.posteriors(y)[0].log_evidence, run()
-    generator.first.bias[...] = jnp.full(3, 3.0)
+    assign(generator.first.bias, jnp.full(3, 3.0))
     after = exact.posteriors(y)[0].log_evidence
     model = abp.factor_analysis.FactorAnalysis(generator.first.kernel[...].T, jnp.full(3, 3.0), jnp.asarray(1.0))
     np.testing.assert_allclose(after, abp.factor_analysis.log_marginal_likelihood(model, y)[0], atol=2e-3)
