@@ -148,7 +148,7 @@ def fit(
         state, losses = settings.resumed(resume, state)
     plan = dict(sigma=sigma, learn_sigma=learn_sigma, learning_rate=learning_rate, num_iterations=num_iterations)
     plan |= dict(whitening=bool(whitening), num_warmup=int(num_warmup), weight_decay=float(weight_decay))
-    plan |= dict(batch_size=batch_size, start=(generate, state.params), resumed_from=len(losses))
+    plan |= dict(batch_size=batch_size, start=checkpoint_dir and (generate, state.params), resumed_from=len(losses))
     record = settings.record(chain, generator, images, key, mask, measure, **plan)
     chain = chain._replace(sigma=sigma) if callable(sigma) else chain
     state, images, mask = devices.distribute(state, images, mask)

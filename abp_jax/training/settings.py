@@ -228,7 +228,7 @@ def record(
     key: jax.Array,
     mask: jax.Array | None,
     measure: Callable | None,
-    start: tuple[Callable, dict],
+    start: tuple[Callable, dict] | None,
     *,
     sigma: float | Callable,
     learn_sigma: bool,
@@ -241,13 +241,14 @@ def record(
     Args:
       chain: settings of the chains, sigma a number.
       others: numbers of `fit`, kept as they are.
-      start: (generate, params), f and where its W starts.
+      start: (generate, params), f and where its W starts; None where nothing is saved.
       generator, images, key, sigma, learn_sigma, learning_rate, num_iterations, mask, measure: as in `fit`.
     """
     settings = chain._asdict() | others
     if not settings["resumed_from"]:
         del settings["resumed_from"]
-    settings["generator"] = fingerprint_of_f(*start, generator.latent_dim)
+    if start:
+        settings["generator"] = fingerprint_of_f(*start, generator.latent_dim)
     settings["learning_rate"] = "a schedule" if callable(learning_rate) else [float(learning_rate), int(num_iterations)]
     settings |= dict(key=jax.random.key_data(key).tolist(), images=fingerprint(images))
     if callable(sigma):

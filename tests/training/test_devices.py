@@ -131,3 +131,32 @@ def test_images_that_come_spread_over_a_mesh_stay_there(small_faces):
     devices = Devices(mesh)
     assert devices.spread(images).sharding.device_set == images.sharding.device_set
     np.testing.assert_array_equal(devices.gather(devices.spread(images)), small_faces)
+
+
+@pytest.mark.slow
+def test_whoever_takes_images_takes_them_spread_over_a_mesh():
+    """With the explicit axes that jax.make_mesh gives: the results are those of images on one device."""
+    program = """
+import jax, numpy as np
+from flax import nnx
+from jax.sharding import NamedSharding, PartitionSpec
+import abp_jax as abp
+
+images, key, z = abp.load_lion_tiger(size=8)[:8], jax.random.key(0), np.zeros((8, 2))
+mesh = jax.make_mesh((4,), ("examples",))
+spread = jax.device_put(images, NamedSharding(mesh, PartitionSpec("examples")))
+mask, generator = images > -0.9, abp.ConvGenerator(image_size=8, width=4, rngs=nnx.Rngs(0))
+learn = lambda images, **options: abp.fit(generator, images, 4, key=key, num_warmup=1, progress=False, **options)
+calls = {
+    "infer": lambda images: abp.infer(generator, images, key=key, num_steps=3, num_starts=2),
+    "infer, mask": lambda images: abp.infer(generator, images, key=key, num_steps=3, num_starts=2, mask=mask),
+    "error": lambda images: abp.reconstruction_error(generator, z, images),
+    "quadrature": lambda images: [p.log_evidence for p in abp.quadrature.exact_posteriors(generator, images, 0.3)],
+    "monitor": lambda images: learn(images, callback=abp.TrainingMonitor(images)).losses,
+    "mask": lambda images: learn(images, mask=mask).losses,
+}
+for name, call in calls.items():
+    np.testing.assert_allclose(np.asarray(call(spread)), np.asarray(call(images)), atol=1e-3, err_msg=name)
+assert len(learn(spread, mask=mask).state.z.sharding.device_set) == 4
+"""
+    finish(start(program, JAX_PLATFORMS="cpu", XLA_FLAGS="--xla_force_host_platform_device_count=4"))
