@@ -26,3 +26,13 @@ def test_diagnostics_know_good_chains_from_bad(key):
     )
     walk = jnp.cumsum(independent, axis=0)
     assert jnp.all(diagnostics.effective_sample_size(walk) < 50) and jnp.all(diagnostics.r_hat(walk) > 1.1)
+
+
+def test_autocorrelation_does_not_feel_where_the_chain_is(key):
+    chain = jnp.cumsum(jax.random.normal(key, (200,))) / 10
+    np.testing.assert_allclose(
+        diagnostics.autocorrelation(chain + 50, 20), diagnostics.autocorrelation(chain, 20), atol=1e-3
+    )
+    by_hand = np.asarray(chain, np.float64) - np.mean(np.asarray(chain, np.float64))
+    expected = [by_hand[: 200 - k] @ by_hand[k:] / (by_hand @ by_hand) for k in range(21)]
+    np.testing.assert_allclose(diagnostics.autocorrelation(chain, 20), expected, atol=1e-4)

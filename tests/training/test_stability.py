@@ -1,11 +1,15 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 
 import abp_jax as abp
-from abp_jax.training import stability
+from abp_jax import learning
+from abp_jax.generators import functional
+from abp_jax.inference import Chain
+from abp_jax.training import loop, stability
 
 SIGMA = 0.5
 
@@ -42,3 +46,13 @@ def test_images_as_bytes_are_decoded(small_faces):
     as_bytes = np.uint8(np.round((small_faces + 1) * 127.5))
     steps = [stability.largest_stable_steps(generator, jnp.asarray(x), z, 0.3) for x in (small_faces, as_bytes)]
     np.testing.assert_allclose(*steps, rtol=1e-4)
+
+
+def test_warm_up_has_no_chain_to_blame():
+    generate, params = functional(abp.LinearGenerator(2, 5, rngs=nnx.Rngs(0)))
+    y = jax.random.normal(jax.random.key(1), (6, 5))
+    state = learning.init(params, optax.sgd(1e-3), 6, 2, jax.random.key(0))
+    run = loop.start(state, np.zeros(0), 3)._replace(failure=jnp.asarray(loop.CHAIN_DIVERGED))
+    chain = Chain(0.3, "langevin", 3, 0.01)
+    of_chain, of_warm_up = (stability.why_diverged(generate, run, y, jnp.arange(6), chain, c) for c in (True, False))
+    assert "A Langevin chain" in of_chain and "A Langevin chain" not in of_warm_up
