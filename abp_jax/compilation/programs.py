@@ -29,9 +29,10 @@ def compiled(function: Callable, static: Sequence[str] = ()) -> Callable:
         """The program, as a function of a dict of arrays, and these arrays."""
         arrays = dict(zip(names, args, strict=False)) | kwargs
         fixed = {name: arrays.pop(name) for name in static if name in arrays}
-        if _is_ours(f) and not any(map(callable, fixed.values())):
+        if _of_ours(f) and not any(map(callable, fixed.values())):
             graphdef, state = nnx.split(f)
-            return partial(known, graphdef, tuple(fixed.items()), state), arrays
+            if _all_ours(graphdef, f):
+                return partial(known, graphdef, tuple(fixed.items()), state), arrays
         trace, tree = jax.make_jaxpr(lambda arrays: function(f, **arrays, **fixed), return_shape=True)(arrays)
         return partial(_evaluate, Trace(trace.jaxpr, jax.tree.structure(tree)), trace.consts), arrays
 
@@ -69,11 +70,20 @@ def _evaluate(trace: Trace, constants: list, arrays: dict):
     return jax.tree.unflatten(trace.tree, program(*jax.tree.leaves(arrays)))
 
 
-def _is_ours(f: Callable):
-    """Whether f is a generator of this library, all through: then its graph says all that it computes."""
-    known = lambda node: type(node).__module__.split(".")[0] in ("abp_jax", "flax")
-    return (
-        isinstance(f, nnx.Module)
-        and known(f)
-        and all(known(n) for _, n in nnx.iter_graph(f) if isinstance(n, nnx.Module))
-    )
+_OURS = {}  # for the graph of a generator, which names the types in it, whether all of them are of these libraries
+
+
+def _all_ours(graphdef: nnx.GraphDef, f: nnx.Module):
+    try:
+        known = _OURS.get(graphdef)
+    except TypeError:  # a list or a dict among its attributes, which may change
+        return False
+    if known is None:
+        known = all(_of_ours(node) for _, node in nnx.iter_graph(f) if isinstance(node, nnx.Module))
+        _OURS[graphdef] = known
+    return known
+
+
+def _of_ours(f: Callable):
+    """Whether this is a module of this library or of flax: then its graph says all that it computes."""
+    return isinstance(f, nnx.Module) and type(f).__module__.partition(".")[0] in ("abp_jax", "flax")
