@@ -130,7 +130,8 @@ def fit(
         checkpoint if there is a checkpoint_dir, and carries the FitResult in its attribute `result`.
 
     Raises:
-      ValueError: arguments that don't fit together (learn_sigma with a schedule), or a checkpoint of other settings.
+      TypeError, ValueError: arguments of a wrong type or that don't fit together; a checkpoint of other settings, or a
+        checkpoint_dir that another run is using.
       ChainDiverged: a chain diverged; the message says when, and which step size would be stable.
     """
     devices = Devices(mesh or mesh_of(images))
