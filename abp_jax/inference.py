@@ -42,6 +42,7 @@ def check_chain(
     return Chain(arguments.number("sigma", sigma), sampler, num_steps, step_size)
 
 
+@jax.jit
 def example_keys(key: jax.Array, iteration: jax.Array | int, indices: jax.Array) -> jax.Array:
     """One key for each example and iteration, whatever the batch that the example comes in. Returns (len(indices),)."""
     at_iteration = jax.random.fold_in(key, iteration)

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
+from typing import NamedTuple
 
 import jax
 from flax import nnx
@@ -22,8 +23,8 @@ def compiled(function: Callable, static: Sequence[str] = ()) -> Callable:
     names = list(inspect.signature(function).parameters)[1:]
 
     @partial(jax.jit, static_argnums=(0, 1))
-    def known(graphdef, fixed, state, arrays):
-        return function(nnx.merge(graphdef, state), **arrays, **dict(fixed))
+    def known(graph, fixed, state, arrays):
+        return function(nnx.merge(graph.graphdef, state), **arrays, **dict(fixed))
 
     def prepare(f, *args, **kwargs):
         """The program, as a function of a dict of arrays, and these arrays."""
@@ -31,8 +32,9 @@ def compiled(function: Callable, static: Sequence[str] = ()) -> Callable:
         fixed = {name: arrays.pop(name) for name in static if name in arrays}
         if _of_ours(f) and not any(map(callable, fixed.values())):
             graphdef, state = nnx.split(f)
-            if _all_ours(graphdef, f):
-                return partial(known, graphdef, tuple(fixed.items()), state), arrays
+            graph = _graph(graphdef, f)
+            if graph.all_ours:
+                return partial(known, graph, tuple(fixed.items()), state), arrays
         trace, tree = jax.make_jaxpr(lambda arrays: function(f, **arrays, **fixed), return_shape=True)(arrays)
         return partial(_evaluate, Trace(trace.jaxpr, jax.tree.structure(tree)), trace.consts), arrays
 
@@ -70,18 +72,27 @@ def _evaluate(trace: Trace, constants: list, arrays: dict):
     return jax.tree.unflatten(trace.tree, program(*jax.tree.leaves(arrays)))
 
 
-_OURS = {}  # for the graph of a generator, which names the types in it, whether all of them are of these libraries
+class _Graph(NamedTuple):
+    """The graph of a generator, which names the types in it, and whether all of them are of these libraries."""
+
+    graphdef: nnx.GraphDef
+    all_ours: bool
+
+    __hash__, __eq__ = object.__hash__, object.__eq__  # of equal graphs there is one: quicker than to compare them
 
 
-def _all_ours(graphdef: nnx.GraphDef, f: nnx.Module):
+_GRAPHS = {}  # by their graphdef
+
+
+def _graph(graphdef: nnx.GraphDef, f: nnx.Module):
     try:
-        known = _OURS.get(graphdef)
+        graph = _GRAPHS.get(graphdef)
     except TypeError:  # a list or a dict among its attributes, which may change
-        return False
-    if known is None:
-        known = all(_of_ours(node) for _, node in nnx.iter_graph(f) if isinstance(node, nnx.Module))
-        _OURS[graphdef] = known
-    return known
+        return _Graph(graphdef, False)
+    if graph is None:
+        all_ours = all(_of_ours(node) for _, node in nnx.iter_graph(f) if isinstance(node, nnx.Module))
+        graph = _GRAPHS.setdefault(graphdef, _Graph(graphdef, all_ours))
+    return graph
 
 
 def _of_ours(f: Callable):

@@ -19,40 +19,45 @@ def is_traced(value: Any) -> bool:
 
 
 def number(name: str, value: Any, *, least: float = 0.0, or_least: bool = False) -> float:
-    """Returns a finite number above `least`, or from it on with or_least, as a float.
+    """Returns a finite number above `least`, or from it on with or_least, as a float; least -inf: any.
 
     Raises:
       TypeError: it is no number.
       ValueError: it is too small, or not finite.
     """
-    wanted = f"at least {least:g}" if or_least else "positive" if least == 0 else f"above {least:g}"
+    wanted = f"at least {least:g}" if or_least else {0: "positive", -math.inf: "finite"}.get(least, f"above {least:g}")
     if isinstance(value, (str, bytes, bool)) or np.ndim(value) or value is None:
-        raise TypeError(f"{name} must be one number, {wanted}; got {_shown(value)}.")
+        raise TypeError(f"{name} must be one number, {wanted}; got {shown(value)}.")
     try:
         found = float(value)
     except (TypeError, ValueError):
-        raise TypeError(f"{name} must be one number, {wanted}; got {_shown(value)}.") from None
+        raise TypeError(f"{name} must be one number, {wanted}; got {shown(value)}.") from None
     if not math.isfinite(found) or found < least or (found == least and not or_least):
         raise ValueError(f"{name} must be {wanted}, got {found:g}.")
     return found
 
 
-def whole(name: str, value: Any, *, least: int | None = 1) -> int:
-    """Returns a whole number of at least `least` (None: any), as an int; those of NumPy are taken too.
+def whole(name: str, value: Any, *, least: int | None = 1, most: int | None = None, of: str = "") -> int:
+    """Returns a whole number from `least` to `most` (None: any), as an int; those of NumPy are taken too.
+
+    of: what is counted, for the message.
 
     Raises:
       TypeError: it is no whole number, such as 1e2 or 4.0.
-      ValueError: it is too small.
+      ValueError: it is too small, or too large.
     """
+    wanted = f"a whole number{' of ' * bool(of)}{of}"
     try:
         if isinstance(value, (bool, np.bool_)):
             raise TypeError
         found = operator.index(value)
     except TypeError:
         hint = f": pass {int(value)}" if isinstance(value, float) and value.is_integer() else ""
-        raise TypeError(f"{name} must be a whole number, got {_shown(value)}{hint}.") from None
+        raise TypeError(f"{name} must be {wanted}, got {shown(value)}{hint}.") from None
     if least is not None and found < least:
         raise ValueError(f"{name} must be {'positive' if least == 1 else f'at least {least}'}, got {found}.")
+    if most is not None and found > most:
+        raise ValueError(f"{name} must be at most {most:,}, got {found:,}.")
     return found
 
 
@@ -67,7 +72,7 @@ def key(value: Any, name: str = "key") -> jax.Array:
     typed = isinstance(value, jax.Array) and jnp.issubdtype(dtype, jax.dtypes.prng_key)
     legacy = dtype == np.uint32 and shape and shape[-1] in (2, 4)
     if not (typed or legacy):
-        raise TypeError(f"{name} must be a key of jax, such as jax.random.key(0), got {_shown(value)}.")
+        raise TypeError(f"{name} must be a key of jax, such as jax.random.key(0), got {shown(value)}.")
     if len(shape) != (0 if typed else 1):
         raise ValueError(f"{name} must be one key, got an array of them, {shape}: pass one, such as {name}s[0].")
     return value
@@ -90,10 +95,10 @@ def array(name: str, value: Any) -> np.ndarray | jax.Array:
             found = found.astype(np.float64) if found.dtype == object and found.ndim else found
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"{name} must be an array, or a list of arrays of one shape, got {_shown(value)} ({error})."
+                f"{name} must be an array, or a list of arrays of one shape, got {shown(value)} ({error})."
             ) from None
     if not (jnp.issubdtype(found.dtype, jnp.number) or found.dtype == bool) or np.iscomplexobj(found):
-        raise TypeError(f"{name} must be real numbers, got {_shown(value)} of type {found.dtype}.")
+        raise TypeError(f"{name} must be real numbers, got {shown(value)} of type {found.dtype}.")
     return found
 
 
@@ -105,7 +110,7 @@ def generator(value: Any) -> nnx.Module:
       ValueError: latent_dim is below 1, or a call changes the module's own state, as batch statistics and dropout do.
     """
     if not isinstance(value, nnx.Module) or not callable(value):
-        raise TypeError(f"generator must be a flax.nnx.Module that maps z to an observation, got {_shown(value)}.")
+        raise TypeError(f"generator must be a flax.nnx.Module that maps z to an observation, got {shown(value)}.")
     if not hasattr(value, "latent_dim"):
         raise TypeError(
             f"generator must have an attribute latent_dim, the length of z; {type(value).__name__} has none. "
@@ -172,9 +177,12 @@ def _dotted(path: tuple):
     return ".".join(str(name) for name in names if name != "value")
 
 
-def _shown(value: Any):
-    """A value in a few words."""
+def shown(value: Any) -> str:
+    """Returns what a message calls a value that is not what was expected, in a few words."""
+    kind = type(value).__name__
     if getattr(value, "shape", ()):
-        return f"{type(value).__name__} of shape {tuple(value.shape)}"
+        return f"{kind} of shape {tuple(value.shape)}"
     text = repr(value)
-    return f"{text[:60]} … ({type(value).__name__})" if len(text) > 60 else f"{text} ({type(value).__name__})"
+    if isinstance(value, list | tuple) and len(text) > 20:
+        return f"a {kind} of {len(value)}"
+    return f"{text} ({kind})" if len(text) <= 60 and "\n" not in text else f"a {kind}"

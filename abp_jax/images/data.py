@@ -5,7 +5,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from abp_jax.images.files import MAX_PIXELS, expanded, image_files, read_image, warn_if_dark, whole_number
+from abp_jax.images import arguments
+from abp_jax.images.files import MAX_PIXELS, expanded, image_files, read_image, warn_if_dark
 
 COURSE_URL = (
     "https://raw.githubusercontent.com/EricMFischer/abp-generator-tf/"
@@ -44,6 +45,7 @@ def load_images(folder: str | Path, size: int = 64, channels: int = 3) -> np.nda
 
     Raises:
       FileNotFoundError, NotADirectoryError, PermissionError: there is no such folder, or a file may not be read.
+      TypeError: size or channels is no whole number.
       ValueError: an argument is not as above; the folder holds no image, or a file can't be read as one. The message
         names the argument or the file.
     """
@@ -70,20 +72,13 @@ def load_image(file: str | Path, size: int = 64, channels: int = 3) -> np.ndarra
 
 
 def check_size(size: int) -> int:
-    """Returns the size of square images as an int; ValueError unless it is a whole number from 1 to 7,071 pixels."""
-    largest = int(MAX_PIXELS**0.5)
-    expected = f"a positive number of pixels, a whole one up to {largest:,}, the side of each square image"
-    number = whole_number("size", size, expected, least=1)
-    if number > largest:
-        raise ValueError(f"size must be {expected}, got {number:,}.")
-    return number
+    """Returns the side of square images in pixels, an int. Raises as `arguments.whole` unless it is 1 to 7,071."""
+    return arguments.whole("size", size, most=int(MAX_PIXELS**0.5), of="pixels, the side of each square image")
 
 
 def _checked(size: int, channels: int):
-    expected = "3 or 1"
-    number = whole_number("channels", channels, expected)
-    if number not in (1, 3):
-        raise ValueError(f"channels must be {expected}, got {number}.")
+    if (number := arguments.whole("channels", channels, least=None)) not in (1, 3):
+        raise ValueError(f"channels must be 3 or 1, got {number}.")
     return check_size(size), number
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from abp_jax.images import arguments
 from abp_jax.images.data import check_size, data_folder
-from abp_jax.images.files import whole_number
 
 SIZE = 32  # pixels
 CLOTHES = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
@@ -51,6 +51,7 @@ def load_fashion_mnist(num: int | None = None, *, split: str = "test", size: int
     Raises:
       FileNotFoundError: this copy of the course has no Fashion-MNIST.
       ConnectionError: the 60,000 are neither in the cache nor to be had.
+      TypeError: num or size is no whole number.
       ValueError: an unknown split, more images than there are, or a file that is not the expected one.
     """
     images = np.frombuffer(_clothes(split, 0), np.uint8, offset=16).reshape(-1, 28, 28)
@@ -90,7 +91,7 @@ def load_textures(num: int = 1000, *, size: int = SIZE, seed: int = 0) -> np.nda
     Raises:
       ModuleNotFoundError: scikit-image is not installed.
     """
-    whole_number("num", num, "a whole number of pieces, at least 1", least=1)
+    arguments.whole("num", num, of="pieces")
     try:
         import skimage.data
     except ModuleNotFoundError as error:
@@ -145,9 +146,9 @@ def enlarge(images: np.ndarray, num: int) -> np.ndarray:
     First the n images; then each of them mirrored left to right; then those 2 n shifted one pixel to the left, to the
     right, up, and down, where the border is repeated. The first `num` of these 10 n.
 
-    Raises ValueError if that is not enough.
+    Raises TypeError if num is no whole number, ValueError if there are not so many.
     """
-    if not 0 < whole_number("num", num, "a whole number of images") <= 10 * len(images):
+    if not 0 < arguments.whole("num", num, least=None, of="images") <= 10 * len(images):
         raise ValueError(f"from {len(images)} images, 1 to {10 * len(images)} can be drawn; {num} were asked for.")
     both = np.concatenate([images, images[:, :, ::-1]])
     padded = np.pad(both, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
@@ -203,7 +204,7 @@ def _check_hash(name: str, content: bytes, remedy: str):
 def _first(array: np.ndarray, num: int):
     if num is None:
         return array
-    if not 0 < whole_number("num", num, "a whole number of images") <= len(array):
+    if not 0 < arguments.whole("num", num, least=None, of="images") <= len(array):
         raise ValueError(
             f"1 to {len(array):,} images are there, {num:,} were asked for. datasets.enlarge draws more of them."
         )

@@ -4,7 +4,6 @@ import contextlib
 import io
 import itertools
 import mimetypes
-import operator
 import os
 import warnings
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from abp_jax.images import arguments
 
 MAX_PIXELS = 50_000_000  # of one file, before resizing; larger ones are refused as decompression bombs
 # Pillow registers suffixes for these too, but can't draw them by itself, or they are films or tables of numbers.
@@ -28,19 +29,11 @@ def expanded(path: str | Path, argument: str = "path") -> Path:
       ValueError: what came is no path; the message names the argument.
     """
     if not isinstance(path, str | bytes | os.PathLike):
-        raise ValueError(f"{argument} must be one path, a str or a Path, got {named(path)}.")
+        raise ValueError(f"{argument} must be one path, a str or a Path, got {arguments.shown(path)}.")
     text = os.fsdecode(path)
     if not text or "\0" in text:
         raise ValueError(f"{argument} must be the path of a file or a folder, got {text!r}.")
     return Path(os.path.expanduser(text))  # leaves a ~name that is no user's as it is, as a shell does
-
-
-def named(value: Any) -> str:
-    """Returns what a message calls a value that is not what was expected: its type if that is shorter."""
-    text, kind = repr(value), f"a {type(value).__name__}"
-    if isinstance(value, list | tuple) and len(text) > 20:
-        return f"{kind} of {len(value)}"
-    return text if len(text) <= 60 and "\n" not in text else kind
 
 
 def to_write(path: str | Path, argument: str = "path") -> Path:
@@ -70,20 +63,6 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
-def whole_number(argument: str, value: Any, expected: str, least: int | None = None) -> int:
-    """Returns an integer of any type, NumPy's included, as an int.
-
-    Raises ValueError, which says what is `expected`, for one below `least` and for anything else: 64.0, True, "64".
-    """
-    try:
-        number = None if isinstance(value, bool | np.bool_) else operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or (least is not None and number < least):
-        raise ValueError(f"{argument} must be {expected}, got {named(value)}.")
-    return number
-
-
 def suffixes() -> set[str]:
     """Returns those of the files that count as images: of every picture format that Pillow reads here.
 
@@ -98,7 +77,7 @@ def image_files(folder: str | Path) -> list[Path]:
     """Returns the image files of a folder, sorted by name. Raises, and warns, as `load_images` does."""
     if isinstance(folder, list | tuple):
         raise ValueError(
-            f"folder must be the path of one folder, got {named(folder)}. For single files: "
+            f"folder must be the path of one folder, got {arguments.shown(folder)}. For single files: "
             "np.stack([load_image(file, size) for file in files])."
         )
     folder = expanded(folder, "folder")
@@ -163,7 +142,7 @@ def read_image(file: Any, size: int, channels: int) -> tuple[np.ndarray, float]:
       ValueError: no file was given, or it can't be read as an image; the message names it.
     """
     if isinstance(file, io.TextIOBase):
-        raise ValueError(f'file must be open for bytes, got {named(file)} of text: open(path, "rb").')
+        raise ValueError(f'file must be open for bytes, got {arguments.shown(file)} of text: open(path, "rb").')
     if hasattr(file, "read"):
         return _resized(file, file, size, channels)
     path = expanded(file, "file")

@@ -146,7 +146,9 @@ def check_images(
         raise ValueError(f"{name} are boolean, a ConvGenerator's go from -1 to 1: pass 2.0 * {name} - 1.")
     low, high = float(images.min()), float(images.max())
     if not math.isfinite(low + high):
-        raise ValueError(f"{name} hold nan or infinite values; clean them first, or hide them by a mask.")
+        raise ValueError(
+            f"{name} hold nan or infinite values; clean them first, or hide them by a mask (`fit`, `infer`)."
+        )
     if max(-low, high) > LARGEST:
         raise ValueError(f"{name} go from {low:g} to {high:g}, too large for 32 bits to square: scale them to about 1.")
     if of_pixels and max(-low, high) > 1.01:

@@ -66,6 +66,8 @@ def load_lion_tiger_generator() -> tuple[ConvGenerator, jax.Array]:
 
 
 def _read(path: Path):
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: give the file in it that save_generator wrote.")
     try:
         with safe_open(path, framework="numpy") as file:
             return {name: file.get_tensor(name) for name in file.keys()}

@@ -71,7 +71,7 @@ def test_missing_empty_and_no_folder(tmp_path):
     save(tmp_path, "a.png", ramp())
     with pytest.raises(NotADirectoryError, match=r"a\.png is a file"):
         abp.load_images(tmp_path / "a.png")
-    with pytest.raises(ValueError, match="size must be a positive"):
+    with pytest.raises(ValueError, match="size must be positive"):
         abp.load_images(tmp_path, size=0)
 
 

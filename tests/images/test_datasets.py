@@ -95,8 +95,8 @@ def test_a_file_that_was_changed_is_refused(tmp_path, monkeypatch):
         ),
         (lambda: datasets.load_clothes(0), "1 to 10,000 images"),
         (lambda: datasets.load_clothes(split="valid"), '"test" .10,000 clothes.'),
-        (lambda: datasets.load_clothes(2, size=0), "positive number of pixels"),
-        (lambda: datasets.load_textures(0), "at least 1"),
+        (lambda: datasets.load_clothes(2, size=0), "size must be positive, got 0"),
+        (lambda: datasets.load_textures(0), "num must be positive, got 0"),
         (lambda: datasets.load_faces(source="celeba"), '"olivetti" or "lfw", got \'celeba\''),
     ],
 )

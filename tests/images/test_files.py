@@ -34,7 +34,7 @@ def test_a_size_that_is_no_number_of_pixels_is_refused_by_its_name(tmp_path, siz
         lambda: abp.load_lion_tiger(size=size),
         lambda: abp.load_fashion_mnist(3, size=size),
     ):
-        with pytest.raises(ValueError, match=r"^size must be a positive number of pixels, .*, got .*\.$") as caught:
+        with pytest.raises((TypeError, ValueError), match=r"^size must be .*, got .*\.$") as caught:
             load()
         assert "a.png" not in str(caught.value)
 
@@ -48,14 +48,14 @@ def test_whole_numbers_of_any_type_are_a_size(tmp_path, size):
 @pytest.mark.parametrize("channels", [3.0, True, "RGB", 2, 4, 0, None, (3,)])
 def test_channels_are_three_or_one(tmp_path, channels):
     save(tmp_path / "a.png")
-    with pytest.raises(ValueError, match="^channels must be 3 or 1, got"):
+    with pytest.raises((TypeError, ValueError), match="^channels must be .*, got"):
         abp.load_image(tmp_path / "a.png", 8, channels)
 
 
 @pytest.mark.parametrize("num", [2.0, "3", True, [3]])
 def test_numbers_of_images_are_whole(num):
     for load in (abp.load_fashion_mnist, abp.load_digits, lambda n: abp.datasets.enlarge(np.zeros((2, 4, 4, 1)), n)):
-        with pytest.raises(ValueError, match="^num must be a whole number of images, got"):
+        with pytest.raises(TypeError, match="^num must be a whole number of images, got"):
             load(num)
 
 

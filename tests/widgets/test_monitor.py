@@ -211,12 +211,12 @@ def test_an_error_in_the_callback_loses_nothing(small_generator, tiny_faces, key
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, float("nan")])
 def test_bad_share(share):
-    with pytest.raises(ValueError, match="share must be between 0 and 1, got"):
+    with pytest.raises(ValueError, match="share must be"):
         abp.TrainingMonitor(np.zeros((3, 5)), share=share)
 
 
 def test_bad_arguments(small_generator, tiny_faces, key, tmp_path):
-    with pytest.raises(ValueError, match=r"images \(n, \.\.\.\) are expected.*got shape \(\)"):
+    with pytest.raises(ValueError, match=r"images must be \(n, \.\.\.\).*got shape \(\)"):
         abp.TrainingMonitor(3)
     with pytest.raises(ValueError, match="no picture yet: pass the monitor to fit"):
         abp.TrainingMonitor(tiny_faces).save(tmp_path / "picture.png")

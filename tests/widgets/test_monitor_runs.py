@@ -126,17 +126,20 @@ def test_a_measure_that_is_not_told_is_said():
 
 def test_arguments_of_the_wrong_kind_are_named(tiny_faces):
     for mask in (MASK.astype(float), MASK[:3], MASK.ravel(), "mask", MASK[:, :2]):
-        with pytest.raises(ValueError, match=r"mask must be boolean, True where images are seen, of shape \(40, 6\)"):
+        with pytest.raises(
+            ValueError,
+            match=r"mask must be boolean|mask of shape .* doesn't fit images of shape \(40, 6\)|mask hides every",
+        ):
             abp.TrainingMonitor(Y, mask=mask)
     for images in ([[1, 2], [3]], "abc", [["a"]], None, Y + 0j, [], np.zeros((0, 3))):
-        with pytest.raises(ValueError, match=r"images \(n, \.\.\.\) are expected, those that fit learns; got shape"):
+        with pytest.raises((TypeError, ValueError), match=r"images must be "):
             abp.TrainingMonitor(images)
-    with pytest.raises(ValueError, match="masked array: pass images.data, and mask="):
+    with pytest.raises(TypeError, match="images is a masked array: pass images="):
         abp.TrainingMonitor(np.ma.masked_array(Y, ~MASK))
     with pytest.raises(ValueError, match="measure must be a function of one image, as fit has it, got 'A'"):
         abp.TrainingMonitor(Y, measure="A")
     for share in ("a", None, [0.1]):
-        with pytest.raises(ValueError, match="share must be between 0 and 1, got"):
+        with pytest.raises(TypeError, match="share must be one number, positive; got"):
             abp.TrainingMonitor(Y, share=share)
     for images in (list(Y), Y.tolist(), Y.astype(object), jnp.asarray(Y), np.float16(Y)):
         assert abp.TrainingMonitor(images)._images.shape == Y.shape

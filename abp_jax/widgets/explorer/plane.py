@@ -10,9 +10,9 @@ from flax import nnx
 from PIL import Image
 
 from abp_jax import langevin
-from abp_jax.generators import ConvGenerator, compiled, reconstruct
-from abp_jax.images import data
-from abp_jax.images.files import named
+from abp_jax.generators import compiled, reconstruct
+from abp_jax.images import arguments
+from abp_jax.images.observation import observe_at_once
 from abp_jax.plots import tile
 from abp_jax.widgets.encoding import encoded, readable
 
@@ -84,64 +84,36 @@ def check_arguments(
       low and high.
 
     Raises:
-      ValueError: the generator does not give images, or the arguments do not fit it or each other.
+      TypeError, ValueError: the generator does not give images, or the arguments do not fit it or each other.
     """
-    d = getattr(generator, "latent_dim", None)
-    if d is None:
-        raise ValueError(f"the generator must have latent_dim, the length of z; {named(generator)} has none.")
+    d = arguments.generator(generator).latent_dim
     shape = jax.eval_shape(generator, jax.ShapeDtypeStruct((d,), jnp.float32)).shape
     if len(shape) != 3 or shape[-1] not in (1, 3):
         raise ValueError(f"the explorer shows images (h, w, 1 or 3); this generator gives {shape}.")
-    places = np.zeros((0, d), np.float32) if z is None else _numbers("z", z)
-    places = places[None] if places.ndim == 1 else places
-    if places.ndim != 2 or places.shape[1] != d:
-        raise ValueError(
-            f"z has {places.shape[-1] if places.ndim else 0} coordinates, but the generator takes {d}: (n, {d}) is "
-            f"expected, got {places.shape}."
-        )
-    if not np.isfinite(places).all():
-        raise ValueError("z holds nan or infinite values.")
-    ends = [_numbers(name, value) for name, value in (("low", low), ("high", high))]
-    if any(end.shape for end in ends) or not -np.inf < ends[0] < ends[1] < np.inf:
-        raise ValueError(f"low must be less than high, two finite numbers; got {named(low)} and {named(high)}.")
+    places = np.zeros((0, d)) if z is None else arguments.array("z", z)
+    places = np.asarray(arguments.latents(generator, places[None] if places.ndim == 1 else places), np.float32)
+    low = arguments.number("low", low, least=-np.inf)
+    high = arguments.number("high", high, least=low)
+    shape = (len(places), *shape)
     if images is None:
-        images = np.asarray(reconstruct(generator, jnp.asarray(places)) if len(places) else np.zeros((0, *shape)))
-    return places, _images(generator, images, (len(places), *shape)), _names(names, len(places)), *map(float, ends)
-
-
-def _numbers(name: str, values: Any):
-    try:
-        return np.asarray(values, np.float32)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be made of numbers, got {named(values)}.") from None
+        images = np.asarray(reconstruct(generator, jnp.asarray(places)) if len(places) else np.zeros(shape), np.float32)
+    else:
+        images = _images(generator, images, shape)
+    return places, images, _names(names, len(places)), low, high
 
 
 def _images(generator: nnx.Module, images: Any, shape: tuple):
-    """As float32, in the range that posteriors take for granted and that thumbnails can show."""
-    images = images if np.asarray(images).dtype == np.uint8 else _numbers("images", images)
-    images = np.float32(data.decode(np.asarray(images)))
+    images = arguments.array("images", images)
     if images.shape != shape:
-        expected = f"({', '.join(map(str, shape))})"
-        raise ValueError(f"images must be {expected}, one for each z; got {images.shape}.")
-    if not np.isfinite(images).all():
-        raise ValueError(
-            "images hold nan or infinite values, of which there is neither a thumbnail nor a posterior. Leave images "
-            "out: then what the generator draws at z is shown."
-        )
-    low, high = np.min(images, initial=0), np.max(images, initial=0)
-    if isinstance(generator, ConvGenerator) and max(-low, high) > 1.01:
-        raise ValueError(
-            f"images must have values from -1 to 1, these go from {low:g} to {high:g}. For values from 0 to 255, pass "
-            "them as uint8, or images / 127.5 - 1."
-        )
-    return images
+        raise ValueError(f"images must be {shape}, one for each z; got {images.shape}.")
+    return np.asarray(observe_at_once(generator, images)[0], np.float32) if len(images) else np.zeros(shape, np.float32)
 
 
 def _names(names: Any, num: int):
     if names is None:
         return [f"image {i + 1}" for i in range(num)]
     if isinstance(names, str | bytes) or not isinstance(names, Iterable):
-        raise ValueError(f"names must be a list with one name for each z, got {named(names)}.")
+        raise ValueError(f"names must be a list with one name for each z, got {arguments.shown(names)}.")
     names = [readable(name) for name in names]
     if len(names) != num:
         raise ValueError(f"names must be as many as z: got {len(names)} for {num}.")

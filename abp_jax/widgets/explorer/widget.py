@@ -10,7 +10,6 @@ from typing import Any
 
 import anywidget
 import jax
-import jax.numpy as jnp
 import numpy as np
 import traitlets
 from flax import nnx
@@ -136,7 +135,7 @@ class LatentExplorer(anywidget.AnyWidget):
 
     def render(self, z: Sequence[float]) -> np.ndarray:
         """Returns f(z; W) for one z of shape (d,): (h, w, c)."""
-        return np.asarray(reconstruct(self.generator, jnp.asarray(z, jnp.float32)[None])[0])
+        return np.asarray(reconstruct(self.generator, np.asarray(z, np.float32)[None]))[0]
 
     def _repr_mimebundle_(self, **options):
         bundle = super()._repr_mimebundle_(**options)

@@ -7,8 +7,8 @@ import numpy as np
 from flax import nnx
 
 from abp_jax.generators import ConvGenerator
-from abp_jax.images import data
-from abp_jax.images.files import named
+from abp_jax.images import arguments, data
+from abp_jax.images.observation import check_mask
 
 
 def given(images: Any, mask: Any = None) -> tuple[Any, np.ndarray | None]:
@@ -19,31 +19,15 @@ def given(images: Any, mask: Any = None) -> tuple[Any, np.ndarray | None]:
       mask: True where a number is seen, of the shape of images or without their last axis; or None.
 
     Returns:
-      images as an array; mask, bool and of as many axes, or None.
+      images as an array; mask, bool and of the same shape, or None.
 
     Raises:
-      ValueError: images are no array of n observations, or the mask does not fit them.
+      TypeError, ValueError: images are no array of n observations, or the mask does not fit them.
     """
-    if isinstance(images, np.ma.MaskedArray):
-        raise ValueError("images are a masked array: pass images.data, and mask=~np.ma.getmaskarray(images).")
-    try:  # what is spread over processes no process has whole
-        images = images if getattr(images, "is_fully_addressable", True) is False else np.asarray(images)
-    except ValueError:  # lists of different lengths
-        images = np.zeros(())
-    if images.ndim < 2 or len(images) == 0 or images.dtype.kind in "cSUM":
-        raise ValueError(
-            f"images (n, ...) are expected, those that fit learns; got shape {images.shape} of {images.dtype}."
-        )
-    if mask is None:
-        return images, None
-    mask = np.asarray(mask)
-    shape, mask = mask.shape, mask[..., None] if mask.shape == images.shape[:-1] else mask
-    if mask.dtype != bool or mask.shape[:-1] != images.shape[:-1] or mask.shape[-1] not in (1, images.shape[-1]):
-        raise ValueError(
-            f"mask must be boolean, True where images are seen, of shape {images.shape} or {images.shape[:-1]}; got "
-            f"{mask.dtype} of shape {shape}. Pass the mask that fit has."
-        )
-    return images, mask
+    images = arguments.array("images", images)
+    if images.ndim < 2 or len(images) == 0:
+        raise ValueError(f"images must be (n, ...), those that fit learns; got shape {images.shape}.")
+    return images, None if mask is None else check_mask(images, mask)
 
 
 def as_seen(images: Any, mask: np.ndarray | None) -> np.ndarray:
@@ -51,10 +35,7 @@ def as_seen(images: Any, mask: np.ndarray | None) -> np.ndarray:
 
     Behind a mask anything may stand, and `fit` takes nothing that is not finite elsewhere.
     """
-    try:
-        images = np.asarray(data.decode(np.asarray(images)), np.float32)
-    except (TypeError, ValueError):
-        raise ValueError(f"images must be numbers, got {named(np.ravel(images)[0])} among them.") from None
+    images = np.asarray(data.decode(np.asarray(images)), np.float32)
     seen = np.isfinite(images) if mask is None else np.isfinite(images) & mask
     return np.where(seen, images, np.float32(np.nan))
 

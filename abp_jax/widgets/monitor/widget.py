@@ -14,7 +14,8 @@ from IPython.display import display
 
 from abp_jax.fitting import FitResult
 from abp_jax.generators import compiled, reconstruct
-from abp_jax.images.files import named, to_write, write_whole
+from abp_jax.images import arguments
+from abp_jax.images.files import to_write, write_whole
 from abp_jax.plots import evenly_spaced
 from abp_jax.samplers import KINDS
 from abp_jax.training import devices, stability
@@ -63,10 +64,10 @@ class TrainingMonitor:
         measure: Callable | None = None,
         share: float = 0.03,
     ):
-        if not isinstance(share, int | float | np.number) or not 0 < share < 1:
-            raise ValueError(f"share must be between 0 and 1, got {named(share)}.")
+        if arguments.number("share", share) >= 1:
+            raise ValueError(f"share must be between 0 and 1, got {share}.")
         if measure is not None and not callable(measure):
-            raise ValueError(f"measure must be a function of one image, as fit has it, got {named(measure)}.")
+            raise ValueError(f"measure must be a function of one image, as fit has it, got {arguments.shown(measure)}.")
         images, mask = given(images, mask)
         self.share, self.png, self.text, self.costs, self._measure = share, None, "", [], measure
         self._shape = images.shape
