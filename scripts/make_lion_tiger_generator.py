@@ -1,8 +1,10 @@
-"""Makes data/lion_tiger_generator.safetensors, the generator that notebooks 00 and 06 open with, and docs/panel.png.
+"""Makes the shipped generators, data/lion_tiger_generator*.safetensors, and docs/panel.png.
 
-The settings of act 4 of notebook 05, and 600 iterations, on the eleven faces; weights are stored as float16.
+The one of 64 pixels, with which notebooks 00 and 06 open, has the settings of act 4 of notebook 05; the one of 32 is
+that of notebook 08. Weights are stored as float16. `python scripts/make_lion_tiger_generator.py 32` makes one alone.
 """
 
+import sys
 from pathlib import Path
 
 import jax
@@ -12,14 +14,19 @@ from flax import nnx
 
 import abp_jax as abp
 from abp_jax.images.data import data_folder
+from abp_jax.training.generator_files import SHIPPED
 
-images = abp.load_lion_tiger()
-result = abp.fit(abp.ConvGenerator(rngs=nnx.Rngs(0)), images, key=jax.random.key(0), weight_decay=0.4)
-path = data_folder() / "lion_tiger_generator.safetensors"
-abp.save_generator(path, result.generator, result.z, np.float16)
+SETTINGS = {64: dict(weight_decay=0.4), 32: {}}
+
+for size in [int(argument) for argument in sys.argv[1:]] or SHIPPED:
+    images, (width, file) = abp.load_lion_tiger(size=size), SHIPPED[size]
+    start = abp.ConvGenerator(image_size=size, width=width, rngs=nnx.Rngs(0))
+    result = abp.fit(start, images, key=jax.random.key(0), **SETTINGS[size])
+    abp.save_generator(data_folder() / file, result.generator, result.z, np.float16)
+    generator, z = abp.load_lion_tiger_generator(size)
+    print(f"{file}: mean squared error {abp.reconstruction_error(generator, z, images).mean():.4f} as stored")
+
 generator, z = abp.load_lion_tiger_generator()
-print(f"{path.name}: mean squared error {abp.reconstruction_error(generator, z, images).mean():.4f} as stored")
-
 plt.style.use("abp_jax.course")
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 5.6), width_ratios=[2.4, 1])
 abp.plots.panel(abp.latent_grid(generator), left)

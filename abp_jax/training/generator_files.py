@@ -59,10 +59,19 @@ def load_generator(path: str | Path, like: nnx.Module) -> tuple[nnx.Module, jax.
     return generator, jnp.asarray(z, jnp.float32)
 
 
-def load_lion_tiger_generator() -> tuple[ConvGenerator, jax.Array]:
-    """Returns the shipped generator, learned from the eleven faces, and their z, (11, 2). See data/README.md."""
-    like = nnx.eval_shape(lambda: ConvGenerator(rngs=nnx.Rngs(0)))  # its shapes, without drawing a W to throw away
-    return load_generator(data_folder() / "lion_tiger_generator.safetensors", like)
+SHIPPED = {64: (32, "lion_tiger_generator.safetensors"), 32: (16, "lion_tiger_generator_32.safetensors")}
+
+
+def load_lion_tiger_generator(image_size: int = 64) -> tuple[ConvGenerator, jax.Array]:
+    """Returns a shipped generator, learned from the eleven faces, and their z, (11, 2). See data/README.md.
+
+    image_size: 64, or 32 for a smaller one. Raises ValueError for another.
+    """
+    if image_size not in SHIPPED:
+        raise ValueError(f"image_size must be 64 or 32, of which there are generators; got {image_size!r}.")
+    width, file = SHIPPED[image_size]
+    like = lambda: ConvGenerator(image_size=image_size, width=width, rngs=nnx.Rngs(0))
+    return load_generator(data_folder() / file, nnx.eval_shape(like))  # shapes, without drawing a W to throw away
 
 
 def _read(path: Path):

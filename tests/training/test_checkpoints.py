@@ -339,6 +339,8 @@ def test_generator_round_trip(tmp_path):
         abp.load_generator(tmp_path / "g.safetensors", abp.ConvGenerator(image_size=8, width=8, rngs=nnx.Rngs(0)))
     with pytest.raises(ValueError, match="no checkpoint"):
         abp.load_generator(tmp_path / "missing.safetensors", other)
+    with pytest.raises(ValueError, match="is a folder: give the file"):
+        abp.load_generator(tmp_path, other)
 
 
 def test_shipped_generator_draws_the_shipped_faces():

@@ -14,6 +14,7 @@ import pytest
 from flax import nnx
 
 import abp_jax as abp
+from abp_jax.training import loop
 
 KEY = jax.random.key(0)
 Y = np.random.default_rng(0).normal(size=(12, 5)).astype(np.float32)
@@ -193,6 +194,18 @@ def test_a_batch_that_shows_nothing_teaches_nothing(hidden, options):
     mask[hidden] = False
     result = learn(24, mask=mask, batch_size=1, **options)
     assert np.isfinite(result.losses).all() and result.sigma > 0.02
+
+
+def test_before_anything_is_seen_nothing_is_learned():
+    """Of twelve examples, one a batch, only the last that is visited is seen: until then W stays, to the bit."""
+    order = np.concatenate([loop.batch_indices(KEY, t, 12, 1) for t in range(12)])
+    mask = np.zeros(Y.shape, bool)
+    mask[order[-1]] = True
+    options = dict(mask=mask, batch_size=1, num_warmup=0, whitening=False)
+    start, before, after = (abp.generators.functional(learn(n, **options).generator)[1] for n in (1, 11, 12))
+    same = lambda a, b: [np.array_equal(*pair) for pair in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)]
+    assert all(same(start, abp.generators.functional(small())[1])) and all(same(before, start))
+    assert not any(same(after, before))
 
 
 # Why a run diverged
