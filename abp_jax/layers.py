@@ -1,6 +1,7 @@
 """The transposed convolution: a layer for generators, exact, in the form that is fast where it runs."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -63,39 +64,79 @@ def transposed_convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.
     return form(x, kernel, stride)
 
 
+@partial(jax.jit, static_argnames="stride")
 def patches_and_sums(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     """The transposed convolution as one matrix product and shifted sums. Arguments and result as above."""
     height, width, features = x.shape
     k, out = kernel.shape[1], kernel.shape[-1]
-    patches = (x.reshape(-1, features) @ kernel.reshape(features, -1)).reshape(height, width, k * k * out)
-    patches = lax.split(patches, (out,) * (k * k), axis=2)  # [k * i + j]: row i, column j of the patches
+    patches = (x.reshape(-1, features) @ kernel.reshape(features, -1)).reshape(height, width, k, k, out)
+    lay_down, cut_out = partial(_lay_down, stride=stride), partial(_cut_out, k=k, stride=stride)
+    return _linear_map(lay_down, cut_out, patches)
+
+
+@partial(jax.jit, static_argnames="stride")
+def _lay_down(patches: jax.Array, stride: int):
+    """Sums of patches (height, width, k, k, out) laid down `stride` apart: (stride * height, stride * width, out)."""
+    height, width, k, _, out = patches.shape
+    patches = lax.split(patches.reshape(height, width, k * k * out), (out,) * (k * k), axis=2)  # [k * i + j]
     taps = [_taps(k, stride, phase) for phase in range(stride)]
 
     def pixels(row_phase, column_phase):
         """The output pixels at one of the stride x stride positions between the input pixels."""
         parts = [_shift(patches[k * i + j], di, dj) for i, di in taps[row_phase] for j, dj in taps[column_phase]]
-        return sum(parts) if parts else jnp.zeros((height, width, out), x.dtype)
+        return sum(parts) if parts else jnp.zeros((height, width, out), patches[0].dtype)
 
     rows = [jnp.stack([pixels(a, b) for b in range(stride)], axis=2) for a in range(stride)]
     return jnp.stack(rows, axis=1).reshape(stride * height, stride * width, out)
 
 
-def patches_and_convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """`patches_and_sums`, but reverse derivatives in x by `strided_convolution`. Arguments and result as above.
+@partial(jax.jit, static_argnames=("k", "stride"))
+def _cut_out(y: jax.Array, k: int, stride: int):
+    """The transpose of `_lay_down`: from y the patches that were laid down there, (height, width, k, k, out).
 
-    We want our own transpose rule for the linear map T. `custom_linear_solve` gives one: [[I, 0], [-T, I]] (u, y) =
-    (x, 0) has the solution y = T x, and its transpose needs T' alone. JAX requires that either all or none of the right
-    side is differentiated; the added zeros see to that.
+    In blocks of stride x stride pixels: a few large pieces where one slice for each of the k * k taps would be as many
+    programs to compile.
     """
-    forward = lambda u: patches_and_sums(u, kernel, stride)
-    backward = lambda v: strided_convolution(v, kernel, stride)
+    height, width, out = y.shape[0] // stride, y.shape[1] // stride, y.shape[2]
+    shifts = [
+        (i - _pad(k, stride)) // stride for i in range(k)
+    ]  # from a block to the one that row i of its patch is in
+    phases = [(i - _pad(k, stride)) % stride for i in range(k)]
+    before, after = -min(shifts[0], 0), max(shifts[-1], 0)
+    blocks = y.reshape(height, stride, width, stride, out).transpose(0, 2, 1, 3, 4)
+    blocks = jnp.pad(blocks, [(before, after)] * 2 + [(0, 0)] * 3)
 
+    def pieces(blocks, axis, length):
+        parts = []
+        for shift in sorted(set(shifts)):
+            own = [phase for s, phase in zip(shifts, phases, strict=True) if s == shift]
+            part = lax.slice_in_dim(blocks, shift + before, shift + before + length, axis=axis)
+            parts.append(lax.slice_in_dim(part, own[0], own[-1] + 1, axis=axis + 2))
+        return jnp.concatenate(parts, axis=axis + 2)
+
+    return pieces(pieces(blocks, 0, height), 1, width)
+
+
+def patches_and_convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """`patches_and_sums`, but reverse derivatives in x by `strided_convolution`. Arguments and result as above."""
+    forward = partial(patches_and_sums, kernel=kernel, stride=stride)
+    return _linear_map(forward, partial(strided_convolution, kernel=kernel, stride=stride), x, kernel)
+
+
+def _linear_map(forward: Callable, backward: Callable, x: jax.Array, *others: jax.Array):
+    """T x = forward(x), a linear map whose reverse derivatives are by T', `backward`. others: what T depends on.
+
+    `custom_linear_solve` gives such a rule: [[I, 0], [-T, I]] (u, y) = (x, 0) has the solution y = T x, and its
+    transpose needs T' alone. JAX requires that all or none of the right side is differentiated: so zeros are added.
+    """
     solve = lambda _, right: (right[0], right[1] + forward(right[0]))
     transpose_solve = lambda _, right: (right[0] + backward(right[1]), right[1])
     system = lambda unknown: (unknown[0], unknown[1] - forward(unknown[0]))
     y_shape = jax.eval_shape(forward, x).shape
-    right = (x + _zeros(kernel, x.shape), _zeros(x, y_shape) + _zeros(kernel, y_shape))
-    u, y = lax.custom_linear_solve(system, right, solve, transpose_solve)
+    zeros = lambda shape: [_zeros(a, shape) for a in others]
+    u, y = lax.custom_linear_solve(
+        system, (sum(zeros(x.shape), x), sum(zeros(y_shape), _zeros(x, y_shape))), solve, transpose_solve
+    )
     return y + _zeros(u, y_shape)
 
 

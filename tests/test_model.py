@@ -20,9 +20,10 @@ close = partial(np.testing.assert_allclose, rtol=1e-12, atol=1e-12)
 
 @pytest.fixture(autouse=True)
 def double_precision():
+    before = jax.config.jax_enable_x64
     jax.config.update("jax_enable_x64", True)
     yield
-    jax.config.update("jax_enable_x64", False)
+    jax.config.update("jax_enable_x64", before)
 
 
 def curved(z):

@@ -101,7 +101,7 @@ def test_a_chain_is_added_by_one_function_and_one_row(tiny_faces, key, monkeypat
     def from_the_prior(density):
         step = lambda key, z, step_size: (
             step_size * jax.random.normal(key, z.shape),
-            samplers.MetropolisInfo(jnp.nan, True, density.log_density(z)),
+            samplers.MetropolisInfo(None, True, density.log_density(z)),
         )
         return samplers.Sampler(lambda key, z: z, step, lambda state: state)
 

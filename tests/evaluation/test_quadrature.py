@@ -14,9 +14,10 @@ from abp_jax.generators import functional
 
 @pytest.fixture
 def x64():
+    before = jax.config.jax_enable_x64
     jax.config.update("jax_enable_x64", True)
     yield
-    jax.config.update("jax_enable_x64", False)
+    jax.config.update("jax_enable_x64", before)
 
 
 @pytest.fixture

@@ -53,6 +53,7 @@ def test_density_of_what_is_seen_is_the_density_of_those_numbers_alone(setup):
     np.testing.assert_array_equal(r[:-2].reshape(y.shape)[~mask], 0)
 
 
+@jax.debug_nans(False)  # nan is what is hidden
 def test_hidden_pixels_have_a_gradient_of_exactly_zero(setup):
     """In y, in f, and through the whole generator: even where the hidden numbers are not numbers."""
     _, generate, state, images, masks = setup

@@ -129,7 +129,7 @@ class HalfComputed(Plain):
     ids=lambda x: type(x).__name__,
 )
 def test_what_it_would_change_is_refused_in_words(generator, words):
-    y = np.random.default_rng(0).normal(size=(12, generator(jnp.zeros(2)).size))
+    y = np.random.default_rng(0).normal(size=(12, generator(jnp.ones(2)).size))
     with pytest.raises(ValueError, match=f"{words}.*[Oo]r pass whitening=False"):
         abp.fit(generator, y, 3, key=jax.random.key(0), progress=False)
     abp.fit(generator, y, 3, key=jax.random.key(0), progress=False, whitening=False, num_warmup=1)
