@@ -70,18 +70,16 @@ def compile_advance(iterate: Callable, batch: Callable) -> Callable:
             t = run.state.iteration
             state, info = iterate(run.state, images, batch(t), masks)
             chain_is_sound = info.largest_z < LARGEST_SANE_Z
-            finite = [jnp.all(jnp.isfinite(w)) for w in (info.loss, *jax.tree.leaves(state.params))]
-            sound = jnp.all(jnp.stack([chain_is_sound, *finite]))
+            zeros = [jnp.sum(0 * w) for w in (info.loss, *jax.tree.leaves(state.params))]  # nan where w is not finite
+            sound = chain_is_sound & (sum(zeros) == 0)
             failure = jnp.where(chain_is_sound, LEARNING_DIVERGED, CHAIN_DIVERGED)
             loss = jnp.where(info.num_seen > 0, info.loss, run.losses[t - 1])  # of a batch that shows nothing: the last
             typed = lambda new, old: new if new.dtype == old.dtype else new.astype(old.dtype)  # a state keeps its types
-            keep = lambda new, old: jnp.where(sound, typed(new, old), old)
-            return Run(
-                state=jax.tree.map(keep, state, run.state),
-                losses=run.losses.at[t].set(jnp.where(sound, loss, 0).astype(run.losses.dtype)),
-                acceptance=jnp.asarray(NONE if info.acceptance is None else info.acceptance, jnp.float32),
-                failure=jnp.where(sound, SOUND, failure),
-            )
+            acceptance = jnp.asarray(NONE if info.acceptance is None else info.acceptance, jnp.float32)
+            losses = run.losses.at[t].set(loss.astype(run.losses.dtype))
+            after = Run(jax.tree.map(typed, state, run.state), losses, acceptance, jnp.full((), SOUND))
+            before = run._replace(acceptance=acceptance, failure=failure)
+            return jax.lax.cond(sound, lambda: after, lambda: before)
 
         return jax.lax.while_loop(lambda run: (run.state.iteration < stop) & (run.failure == SOUND), body, run)
 
