@@ -20,7 +20,8 @@ from abp_jax.images import arguments
 from abp_jax.layers import TransposedConv
 
 Optimizer = optax.GradientTransformation
-RATIO = 12.5  # of Muon's rate to the learning rate, which is Adam's: 0.025 to 2e-3
+RATIO = 12.5  # of Muon's rate to the learning rate, which is AdamW's: 0.025 to 2e-3
+MUON_DECAY = 0.4  # weight_decay by default; AdamW's is 0
 
 
 def choose(
@@ -45,10 +46,11 @@ def choose(
     rate = default_learning_rate(generator) if learning_rate is None else learning_rate
     if not callable(rate):
         rate = arguments.number("learning_rate", rate, or_least=True)
-    decay = arguments.number("weight_decay", 0.0 if weight_decay is None else weight_decay, or_least=True)
+    matrices, reached = as_matrices(generator), learned(generate, params, generator.latent_dim)
+    decay = (0.0 if matrices is None else MUON_DECAY) if weight_decay is None else weight_decay
+    decay = arguments.number("weight_decay", decay, or_least=True)
     numbers = dict(learning_rate="a schedule" if callable(rate) else [rate, num_iterations], weight_decay=decay)
     rate = rate if callable(rate) else constant_then_cosine(rate, num_iterations)
-    matrices, reached = as_matrices(generator), learned(generate, params, generator.latent_dim)
     if matrices is None:
         return adam(rate, decay, reached), numbers  # as in earlier versions, whose checkpoints are still good
     optimizer = muon_and_adam(rate, decay, matrices, reached)
@@ -71,6 +73,12 @@ def check(optimizer: Optimizer, params: dict, learning_rate: Any, weight_decay: 
         raise ValueError(f"optimizer must do with gradients, its state and W, as optax.adamw does: {error}") from error
     if jax.tree.map(jnp.shape, updates) != jax.tree.map(jnp.shape, params):
         raise ValueError("optimizer must return updates of the shapes of W, as optax.adamw does.")
+
+
+def iterations(given: int | None, optimizer: Optimizer | None, generator: nnx.Module, batch_size: int | None) -> int:
+    """Returns num_iterations as given, or for None 200 where Muon learns from all images at once, else 600."""
+    soon = optimizer is None and batch_size is None and as_matrices(generator) is not None
+    return given if given is not None else 200 if soon else 600
 
 
 def default_learning_rate(generator: nnx.Module) -> float:

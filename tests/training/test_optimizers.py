@@ -107,6 +107,19 @@ def test_linear_generators_and_mlps_are_learned_by_adamw(make):
         jax.tree.map(np.testing.assert_array_equal, updates, like)
 
 
+def test_defaults_by_the_rule(tiny_faces):
+    """Of the rate see test_fitting.py."""
+    line, given = abp.LinearGenerator(2, 5, rngs=nnx.Rngs(0)), optax.sgd(1e-3)
+    for generator, decay in ((tiny(), 0.4), (line, 0.0)):
+        optimizer, params = chosen(generator, learning_rate=RATE)
+        expected, _ = chosen(generator, learning_rate=RATE, weight_decay=decay)
+        updates, like = (updates_of(o, params)[0] for o in (optimizer, expected))
+        jax.tree.map(np.testing.assert_array_equal, updates, like)
+    cases = ((None, tiny(), None), (None, tiny(), 4), (None, line, None), (given, tiny(), None))
+    assert [optimizers.iterations(None, *case) for case in cases] == [200, 600, 600, 600]
+    assert optimizers.iterations(7, None, tiny(), None) == 7
+
+
 # Its steps
 
 
@@ -132,7 +145,7 @@ def test_a_first_step_is_muon_s_and_adam_s_by_hand(generator):
 
 def test_the_mean_of_gradients_and_the_rate_follow_the_iterations():
     """The second of two steps, by hand: Nesterov's mean with b = 0.9, bias corrected, and half the cosine."""
-    optimizer, params = chosen(tiny(), num_iterations=2, learning_rate=RATE)
+    optimizer, params = chosen(tiny(), num_iterations=2, learning_rate=RATE, weight_decay=0.0)
     noise = np.random.default_rng(0)
     draw = lambda: jax.tree.map(lambda w: jnp.asarray(noise.normal(size=w.shape), w.dtype), params)
     state, (g1, g2) = optimizer.init(params), (draw(), draw())
