@@ -241,7 +241,7 @@ def _check_settings(path: Path, old: dict, new: dict, generator: bool = False):
     changed = [f"{k} was {old.get(k)}, is {new.get(k)}" for k in sorted(old | new) if old.get(k) != new.get(k)]
     if generator and start is not None and other is not None and not alike(start, other):
         changed.append("the generator draws other images, or starts from another W")
-    if (before is None) != (now is None) or (generator and now is not None and not alike(before, now)):
+    if (before is None) != (now is None) or ((generator or changed) and now is not None and not alike(before, now)):
         changed.append("it was learned by another optimizer, or at other rates")
     if changed:
         raise ValueError(f"{path} belongs to another run: {'; '.join(changed)}. {CHOICE}")

@@ -85,8 +85,8 @@ def default_learning_rate(generator: nnx.Module) -> float:
     """Returns 2e-3; for a ConvGenerator whose widest layer has more than 256 features in proportion less.
 
     Adam moves every weight by about the learning rate, so the output of a layer moves with the number of its inputs
-    (Yang and Hu, ICML 2021). With 512 features and 64 x 64 pixels the error swings at 2e-3 and falls at 1e-3. Muon's rate
-    goes along.
+    (Yang and Hu, ICML 2021). With 512 features and 64 x 64 pixels the error swings at 2e-3 and falls at 1e-3. The
+    rate of Muon goes along.
     """
     widest = max(generator.features) if isinstance(generator, ConvGenerator) else 1
     return 2e-3 * min(1.0, 256 / widest)
