@@ -16,8 +16,8 @@ Beside it:
 
 - images: what is observed. arguments, files, data, datasets, masks, observation
 - compilation: programs, compilation_cache, compiler
-- training: long runs. loop, session, settings, devices, checkpoints, generator_files, stability, records
-- evaluation: how good. quadrature, evidence, diagnostics, metrics, comparison, paths, baselines
+- training: long runs. loop, session, settings, devices, checkpoints, generator_files, optimizers, stability, records
+- evaluation: how good. quadrature, evidence, diagnostics, metrics, between, comparison, paths, baselines
 - widgets: what is on the screen. explorer, laboratory, monitor; imported when first used
 """
 
@@ -35,7 +35,7 @@ from abp_jax import (
     samplers,
 )
 from abp_jax.compilation import compilation_cache, compiler, programs
-from abp_jax.evaluation import baselines, comparison, diagnostics, evidence, metrics, paths, quadrature
+from abp_jax.evaluation import baselines, between, comparison, diagnostics, evidence, metrics, paths, quadrature
 from abp_jax.evaluation.metrics import reconstruction_error
 from abp_jax.fitting import ChainDiverged, FitResult, fit
 from abp_jax.generators import ConvGenerator, LinearGenerator, MLPGenerator, latent_grid, reconstruct
@@ -51,7 +51,7 @@ from abp_jax.images.datasets import (
     load_textures,
 )
 from abp_jax.inference import infer
-from abp_jax.training import checkpoints, devices, generator_files, loop, records, stability
+from abp_jax.training import checkpoints, devices, generator_files, loop, optimizers, records, stability
 from abp_jax.training.devices import describe_device
 from abp_jax.training.generator_files import load_generator, load_lion_tiger_generator, save_generator
 from abp_jax.training.records import load_experiment

@@ -15,10 +15,10 @@ from abp_jax import learning
 from abp_jax.generators import functional, with_params
 from abp_jax.images.observation import observe
 from abp_jax.inference import Chain, check_chain
-from abp_jax.training import checkpoints, loop, settings
+from abp_jax.training import checkpoints, loop, optimizers, settings
 from abp_jax.training.devices import Devices, mesh_of
+from abp_jax.training.optimizers import constant_then_cosine, default_learning_rate  # noqa: F401
 from abp_jax.training.session import Session, begin_or_continue
-from abp_jax.training.settings import constant_then_cosine, default_learning_rate  # noqa: F401
 from abp_jax.training.stability import why_diverged
 
 
@@ -55,7 +55,7 @@ class ChainDiverged(FloatingPointError):
 def fit(
     generator: nnx.Module,
     images: jax.Array,
-    num_iterations: int = 600,
+    num_iterations: int | None = None,
     *,
     key: jax.Array,
     # what is observed
@@ -70,8 +70,9 @@ def fit(
     whitening: bool = True,
     # learning
     num_warmup: int = 20,
+    optimizer: optax.GradientTransformation | None = None,
     learning_rate: float | optax.Schedule | None = None,
-    weight_decay: float = 0.0,
+    weight_decay: float | None = None,
     batch_size: int | None = None,
     # running
     mesh: jax.sharding.Mesh | None = None,
@@ -89,7 +90,8 @@ def fit(
       generator: where W starts; it is not changed. Needs `latent_dim` and, for whitening, a linear layer `first`.
       images: (n, ...), n observations of the shape that the generator gives. Images as uint8, from 0 to 255, stay so
         in memory and are decoded to [-1, 1] batch by batch.
-      num_iterations: how many iterations in all, those of `resume` or of a checkpoint included.
+      num_iterations: how many iterations in all, those of `resume` or of a checkpoint included. By default 600, and 200
+        where Muon learns from all images at once (see optimizer).
       key: `jax.random.key(seed)`; the whole run follows from it.
       mask: True where a pixel is seen, of the shape of images or without their last axis; by default all are. What is
         hidden is erased before anything else, and may have been anything. The losses are of what is seen.
@@ -110,18 +112,24 @@ def fit(
       whitening: after each inference, give z mean 0 and covariance I over the examples (see `learning.whiten`).
       num_warmup: iterations at the start that learn W alone, at z drawn from the prior. The network then gives the mean
         image before inference begins; otherwise the chains make up for a wrong mean with a very large z.
-      learning_rate: of Adam, with b1 = 0.5 as in the exercise. A number is kept for the first half and then falls to 0
-        along a cosine; a schedule is used as it is. By default 2e-3, for wide networks less (`default_learning_rate`).
-      weight_decay: shrinks W by this times the learning rate in each iteration (AdamW), much as a Gaussian prior
-        on W would. 0 turns it off; some tenths make a ConvNet's images cleaner where no training image is near.
+      optimizer: any of optax, such as `optax.adamw(1e-3)`, used as it is. By default AdamW with b1 = 0.5, as in the
+        exercise; for a generator with layers of convolution Muon, which learns their kernels and the matrices in a
+        third of the iterations, and leaves only biases and the like to AdamW (see `training.optimizers`).
+      learning_rate: of AdamW; Muon's is a fixed multiple (`optimizers.RATIO`). A number is kept for the first half and
+        then falls to 0 along a cosine; a schedule is used as it is. By default see `default_learning_rate`.
+      weight_decay: shrinks W by this times the learning rate, Muon's or AdamW's, in each iteration, much as a Gaussian
+        prior on W would. By default 0 for AdamW alone and 0.4 with Muon: it makes images cleaner where no training
+        image is near, and the error on images that were not learned smaller.
       batch_size: examples for each iteration, by default all. The last batch of a pass may be smaller.
       mesh: devices to share the examples among, for instance `jax.make_mesh((4,), ("examples",))`; by default one
         device. The result is the same to rounding. In a run of several processes each passes the same arguments.
       checkpoint_dir: folder where the state is saved every `checkpoint_every` iterations and at the end. From a
-        checkpoint of the same settings (two schedules count as the same) the run continues, to the same bits.
+        checkpoint of the same settings (two schedules count as the same) the run continues, to the same bits. Of two
+        optimizers given, those with the same first updates count as the same.
       checkpoint_every: iterations between two checkpoints.
       resume: a FitResult to continue from. Settings may differ, for instance a smaller sigma in every stage; the chains
-        keep the key that they began with.
+        keep the key that they began with. An optimizer whose state has another form than that run's begins afresh,
+        its schedules where the iterations are.
       progress: show a progress bar.
       callback: called as callback(done, snapshot) with the number of iterations done, for instance a `TrainingMonitor`:
         before the first iteration, after every compiled call (about five times a second), and once more with the same
@@ -136,19 +144,18 @@ def fit(
     """
     devices = Devices(mesh or mesh_of(images))
     generate, images, mask = observe(generator, images, mask, measure)
+    num_iterations = optimizers.iterations(num_iterations, optimizer, generator, batch_size)
     counts = settings.counts(len(images), num_iterations, batch_size, checkpoint_every)
     num_iterations, batch_size, checkpoint_every = counts
-    learning_rate = settings.check(generator, images, key, num_warmup, whitening, callback, learning_rate, weight_decay)
+    settings.check(generator, images, key, num_warmup, whitening, callback)
     lowest = settings.smallest_sigma(sigma, learn_sigma, num_iterations)
     chain = check_chain(generator.latent_dim, lowest, sampler, num_steps, step_size)
-    params = functional(generator)[1]
-    optimizer = settings.optimizer(generate, params, generator.latent_dim, learning_rate, num_iterations, weight_decay)
-    state = learning.init(params, optimizer, len(images), generator.latent_dim, key)
+    optimizer, rates = optimizers.choose(optimizer, generator, generate, learning_rate, num_iterations, weight_decay)
+    state = learning.init(functional(generator)[1], optimizer, len(images), generator.latent_dim, key)
     state, losses = state._replace(sigma=jnp.float32(sigma) if learn_sigma else None), np.zeros(0)
     if resume is not None:
         state, losses = settings.resumed(resume, state)
-    plan = dict(sigma=sigma, learn_sigma=learn_sigma, learning_rate=learning_rate, num_iterations=num_iterations)
-    plan |= dict(whitening=bool(whitening), num_warmup=int(num_warmup), weight_decay=float(weight_decay))
+    plan = rates | dict(sigma=sigma, learn_sigma=learn_sigma, whitening=bool(whitening), num_warmup=int(num_warmup))
     plan |= dict(batch_size=batch_size, start=checkpoint_dir and (generate, state.params), resumed_from=len(losses))
     record = settings.record(chain, generator, images, key, mask, measure, **plan)
     chain = chain._replace(sigma=sigma) if callable(sigma) else chain

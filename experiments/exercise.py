@@ -74,8 +74,10 @@ def run(variant: str, seed: int, settings: dict, folder: Path) -> dict:
     generator = abp.ConvGenerator(*(settings[name] for name in SIZES), rngs=nnx.Rngs(seed))
     history, diverged = History(images, settings["sigma"]), None
     options = {name: value for name, value in settings.items() if name not in SIZES}
-    if not options.pop("rate_falls"):  # as it does where `fit` is given a number
-        options["learning_rate"] = optax.constant_schedule(settings["learning_rate"])
+    kept = lambda rate, num_iterations: optax.constant_schedule(rate)
+    schedule = fitting.constant_then_cosine if options.pop("rate_falls") else kept
+    rate = schedule(options.pop("learning_rate"), settings["num_iterations"])
+    options["optimizer"] = abp.optimizers.adam(rate, options.pop("weight_decay"))  # the exercise's
     try:  # without a folder checkpoint_every is where `fit` calls the callback, at least
         result = abp.fit(
             generator, images, key=jax.random.key(seed), checkpoint_every=EVERY, callback=history, **options

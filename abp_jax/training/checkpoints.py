@@ -118,8 +118,10 @@ def restore(folder: str | Path, like: ABPState, settings: dict) -> tuple[ABPStat
         raise ValueError(f"{error} {_way_out(paths)}") from None
     _check_settings(paths[0], record["settings"], settings)
     expected = named(like) | {"losses": np.zeros(record["arrays"]["losses"]["shape"])}
-    check_arrays(paths[0], record["arrays"], expected)
+    of_the_network = lambda arrays: {name: x for name, x in arrays.items() if not name.startswith(".opt_state")}
+    check_arrays(paths[0], of_the_network(record["arrays"]), of_the_network(expected))
     _check_settings(paths[0], record["settings"], settings, generator=True)
+    check_arrays(paths[0], record["arrays"], expected)
     arrays = _read_arrays(paths[0] / STATE, expected)
     return unflatten(arrays, like), arrays["losses"]
 
@@ -231,13 +233,16 @@ def _checksum(path: Path):
 
 
 def _check_settings(path: Path, old: dict, new: dict, generator: bool = False):
-    """Raises ValueError where settings differ; the generator's numbers too, if its shapes are known to fit."""
+    """Raises ValueError where settings differ; f's and the optimizer's numbers too, if W's shapes are known to fit."""
     new = json.loads(json.dumps(new))
     old = dict(old)
     start, other = old.pop("generator", None), new.pop("generator", None)
+    before, now = old.pop("optimizer", None), new.pop("optimizer", None)
     changed = [f"{k} was {old.get(k)}, is {new.get(k)}" for k in sorted(old | new) if old.get(k) != new.get(k)]
     if generator and start is not None and other is not None and not alike(start, other):
         changed.append("the generator draws other images, or starts from another W")
+    if (before is None) != (now is None) or ((generator or changed) and now is not None and not alike(before, now)):
+        changed.append("it was learned by another optimizer, or at other rates")
     if changed:
         raise ValueError(f"{path} belongs to another run: {'; '.join(changed)}. {CHOICE}")
 

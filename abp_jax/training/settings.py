@@ -1,4 +1,4 @@
-"""The settings of a run: checks before any work, the learning rate, and the record that a checkpoint keeps."""
+"""The settings of a run: checks before any work, where a resumed one begins, what the record of a checkpoint keeps."""
 
 import hashlib
 import itertools
@@ -8,15 +8,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import nnx
 
 from abp_jax import learning
-from abp_jax.generators import ConvGenerator, functional
+from abp_jax.generators import functional
 from abp_jax.images import arguments
 from abp_jax.images.observation import noise_images
 from abp_jax.inference import Chain
 from abp_jax.learning import ABPState
+from abp_jax.training import optimizers
 
 
 def smallest_sigma(sigma: float | Callable, learn_sigma: bool, num_iterations: int) -> float:
@@ -54,19 +54,10 @@ def check(
     num_warmup: int,
     whitening: bool,
     callback: Callable | None,
-    learning_rate: float | optax.Schedule | None,
-    weight_decay: float,
-) -> float | optax.Schedule:
-    """Returns the learning rate, or its default for None.
-
-    Raises for arguments of `fit` that can't work: TypeError for a wrong type, else ValueError; with the name.
-    """
-    learning_rate = default_learning_rate(generator) if learning_rate is None else learning_rate
+) -> None:
+    """Raises for arguments of `fit` that can't work: TypeError for a wrong type, else ValueError; with the name."""
     arguments.key(key)
     arguments.whole("num_warmup", num_warmup, least=None)
-    arguments.number("weight_decay", weight_decay, or_least=True)
-    if not callable(learning_rate):
-        arguments.number("learning_rate", learning_rate, or_least=True)
     if callback is not None and (isinstance(callback, type) or not callable(callback)):
         raise ValueError(f"callback must be a function of done and snapshot, or a TrainingMonitor, got {callback}.")
     for path, leaf in jax.tree_util.tree_flatten_with_path(functional(generator)[1])[0]:
@@ -77,7 +68,6 @@ def check(
             )
     if whitening:
         check_whitening(generator, len(images))
-    return learning_rate
 
 
 def check_whitening(generator: nnx.Module, num_examples: int) -> None:
@@ -147,23 +137,10 @@ def fingerprint_of_f(generate: Callable, params: dict, latent_dim: int) -> list[
     return np.round((drawn @ views).ravel(), 7).tolist()
 
 
-def learned(generate: Callable, params: dict, latent_dim: int) -> dict:
-    """Returns like params whether a gradient reaches each: not one behind `stop_gradient`, nor one that f never uses.
-
-    By the program of the gradient: where no argument has a part in it, it is 0 by construction.
-    """
-    total = lambda params, z: jnp.sum(generate(params, z))
-    z = jax.ShapeDtypeStruct((latent_dim,), jnp.float32)
-    program = jax.make_jaxpr(jax.grad(total))(params, z).jaxpr
-    known = set(map(id, program.invars + program.constvars))
-    for equation in program.eqns:
-        if any(id(v) in known for v in equation.invars):
-            known |= set(map(id, equation.outvars))
-    return jax.tree.unflatten(jax.tree.structure(params), [id(v) in known for v in program.outvars])
-
-
 def resumed(result: Any, fresh: ABPState) -> tuple[ABPState, np.ndarray]:
-    """Returns the state to go on from, the old one with its sigma only if the new run learns it too, and the losses.
+    """Returns the state to go on from, and the losses.
+
+    It is the old state, with its sigma only if the new run learns it too, and see `optimizers.state_from`.
 
     Raises TypeError for what is no result of `fit`, ValueError unless the two states have the same shapes.
     """
@@ -177,48 +154,8 @@ def resumed(result: Any, fresh: ABPState) -> tuple[ABPState, np.ndarray]:
             "Resume with the generator and the images of that run."
         )
     learned = old.sigma if fresh.sigma is not None and old.sigma is not None else fresh.sigma
-    return old._replace(sigma=learned), result.losses
-
-
-def default_learning_rate(generator: nnx.Module) -> float:
-    """Returns 2e-3; for a ConvGenerator whose widest layer has more than 256 features in proportion less.
-
-    Adam moves every weight by about the learning rate, so the output of a layer moves with the number of its inputs
-    (Yang and Hu, ICML 2021). With 512 features and 64 x 64 pixels the error swings at 2e-3 and falls at 1e-3.
-    """
-    widest = max(generator.features) if isinstance(generator, ConvGenerator) else 1
-    return 2e-3 * min(1.0, 256 / widest)
-
-
-def constant_then_cosine(learning_rate: float, num_iterations: int) -> optax.Schedule:
-    """Returns the schedule of `fit`: constant for the first half of the iterations, then along a cosine to 0."""
-    half = num_iterations // 2
-    fall = optax.cosine_decay_schedule(learning_rate, max(1, num_iterations - half))
-    return optax.join_schedules([optax.constant_schedule(learning_rate), fall], [half])
-
-
-def optimizer(
-    generate: Callable,
-    params: dict,
-    latent_dim: int,
-    learning_rate: float | optax.Schedule,
-    num_iterations: int,
-    weight_decay: float,
-) -> optax.GradientTransformation:
-    """Returns `adam`, which leaves alone what f(z; W) does not depend on. generate: (params, z) -> f(z; W)."""
-    return adam(learning_rate, num_iterations, weight_decay, learned(generate, params, latent_dim))
-
-
-def adam(
-    learning_rate: float | optax.Schedule, num_iterations: int, weight_decay: float, learned: dict | None = None
-) -> optax.GradientTransformation:
-    """Returns the optimizer of `fit`: AdamW with b1 = 0.5, a number as `constant_then_cosine`, a schedule as it is.
-
-    learned: like params, which of them decay; by default all.
-    """
-    rate = learning_rate if callable(learning_rate) else constant_then_cosine(learning_rate, num_iterations)
-    some = learned is not None and not all(jax.tree.leaves(learned))
-    return optax.adamw(rate, b1=0.5, weight_decay=weight_decay, mask=learned if some else None)
+    opt_state = optimizers.state_from(old.opt_state, fresh.opt_state, old.iteration)
+    return old._replace(sigma=learned, opt_state=opt_state), result.losses
 
 
 def record(
@@ -232,24 +169,25 @@ def record(
     *,
     sigma: float | Callable,
     learn_sigma: bool,
-    learning_rate: float | optax.Schedule,
-    num_iterations: int,
-    **others: bool | int | float,
+    optimizer: optimizers.Optimizer | None = None,
+    **others: bool | int | float | list | str,
 ) -> dict[str, Any]:
     """Returns what a run follows from, as JSON knows it: a checkpoint of another record is not continued.
 
     Args:
       chain: settings of the chains, sigma a number.
+      optimizer: the one that learns W; None for AdamW by the rule of `fit`, which `others` describe.
       others: numbers of `fit`, kept as they are.
       start: (generate, params), f and where its W starts; None where nothing is saved.
-      generator, images, key, sigma, learn_sigma, learning_rate, num_iterations, mask, measure: as in `fit`.
+      generator, images, key, sigma, learn_sigma, mask, measure: as in `fit`.
     """
     settings = chain._asdict() | others
     if not settings["resumed_from"]:
         del settings["resumed_from"]
     if start:
         settings["generator"] = fingerprint_of_f(*start, generator.latent_dim)
-    settings["learning_rate"] = "a schedule" if callable(learning_rate) else [float(learning_rate), int(num_iterations)]
+    if start and optimizer is not None:
+        settings["optimizer"] = optimizers.fingerprint(optimizer, start[1])
     settings |= dict(key=jax.random.key_data(key).tolist(), images=fingerprint(images))
     if callable(sigma):
         settings["sigma"] = "a schedule"

@@ -1,0 +1,190 @@
+"""Which optimizer learns W, and at which rates: Muon where there are convolutions, else AdamW, or any one of optax.
+
+Muon moves a matrix by the orthogonal matrix nearest to the mean of its last gradients: by the same amount in every
+direction, whether the gradients there are large or small. Sources: Jordan et al., Muon: An optimizer for hidden layers
+in neural networks, 2024; Liu et al., Muon is scalable for LLM training, 2025; Loshchilov and Hutter, ICLR 2019 (AdamW).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from optax.contrib import MuonDimensionNumbers, muon
+
+from abp_jax.generators import ConvGenerator, functional
+from abp_jax.images import arguments
+from abp_jax.layers import TransposedConv
+
+Optimizer = optax.GradientTransformation
+RATIO = 12.5  # of Muon's rate to the learning rate, which is AdamW's: 0.025 to 2e-3
+MUON_DECAY = 0.4  # weight_decay by default; AdamW's is 0
+
+
+def choose(
+    optimizer: Optimizer | None,
+    generator: nnx.Module,
+    generate: Callable,
+    learning_rate: float | optax.Schedule | None,
+    num_iterations: int,
+    weight_decay: float | None,
+) -> tuple[Optimizer, dict[str, Any]]:
+    """Returns the optimizer of a run, and what tells it from others: for `settings.record`.
+
+    The rule, where none is given: a generator with a layer of convolution is learned by Muon, any other by AdamW.
+    generate: (params, z) -> f(z; W), or of it what is observed; the other arguments as in `fit`.
+
+    Raises TypeError or ValueError for arguments that can't work, with the name.
+    """
+    params = functional(generator)[1]
+    if optimizer is not None:
+        check(optimizer, params, learning_rate, weight_decay)
+        return optimizer, dict(optimizer=optimizer)
+    rate = default_learning_rate(generator) if learning_rate is None else learning_rate
+    if not callable(rate):
+        rate = arguments.number("learning_rate", rate, or_least=True)
+    matrices, reached = as_matrices(generator), learned(generate, params, generator.latent_dim)
+    decay = (0.0 if matrices is None else MUON_DECAY) if weight_decay is None else weight_decay
+    decay = arguments.number("weight_decay", decay, or_least=True)
+    numbers = dict(learning_rate="a schedule" if callable(rate) else [rate, num_iterations], weight_decay=decay)
+    rate = rate if callable(rate) else constant_then_cosine(rate, num_iterations)
+    if matrices is None:
+        return adam(rate, decay, reached), numbers  # as in earlier versions, whose checkpoints are still good
+    optimizer = muon_and_adam(rate, decay, matrices, reached)
+    return optimizer, numbers | dict(optimizer=optimizer)
+
+
+def check(optimizer: Optimizer, params: dict, learning_rate: Any, weight_decay: Any) -> None:
+    """Raises TypeError for what is no optimizer of optax, ValueError for arguments that it leaves no room for."""
+    given = dict(learning_rate=learning_rate, weight_decay=weight_decay)
+    besides = [name for name, value in given.items() if value is not None]
+    if not all(callable(getattr(optimizer, name, None)) for name in ("init", "update")):
+        raise TypeError(f"optimizer must be an optimizer of optax, such as optax.adamw(1e-3), got {optimizer!r}.")
+    if besides:
+        raise ValueError(
+            f"optimizer has rates of its own: pass either optimizer or {' and '.join(besides)}, not both of them."
+        )
+    try:
+        updates, _ = jax.eval_shape(optimizer.update, params, jax.eval_shape(optimizer.init, params), params)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise ValueError(f"optimizer must do with gradients, its state and W, as optax.adamw does: {error}") from error
+    if jax.tree.map(jnp.shape, updates) != jax.tree.map(jnp.shape, params):
+        raise ValueError("optimizer must return updates of the shapes of W, as optax.adamw does.")
+
+
+def iterations(given: int | None, optimizer: Optimizer | None, generator: nnx.Module, batch_size: int | None) -> int:
+    """Returns num_iterations as given, or for None 200 where Muon learns from all images at once, else 600."""
+    soon = optimizer is None and batch_size is None and as_matrices(generator) is not None
+    return given if given is not None else 200 if soon else 600
+
+
+def default_learning_rate(generator: nnx.Module) -> float:
+    """Returns 2e-3; for a ConvGenerator whose widest layer has more than 256 features in proportion less.
+
+    Adam moves every weight by about the learning rate, so the output of a layer moves with the number of its inputs
+    (Yang and Hu, ICML 2021). With 512 features and 64 x 64 pixels the error swings at 2e-3 and falls at 1e-3. The
+    rate of Muon goes along.
+    """
+    widest = max(generator.features) if isinstance(generator, ConvGenerator) else 1
+    return 2e-3 * min(1.0, 256 / widest)
+
+
+def constant_then_cosine(learning_rate: float, num_iterations: int) -> optax.Schedule:
+    """Returns the schedule of `fit`: constant for the first half of the iterations, then along a cosine to 0."""
+    half = num_iterations // 2
+    fall = optax.cosine_decay_schedule(learning_rate, max(1, num_iterations - half))
+    return optax.join_schedules([optax.constant_schedule(learning_rate), fall], [half])
+
+
+def adam(rate: optax.Schedule, weight_decay: float, learned: dict | None = None) -> Optimizer:
+    """Returns AdamW with b1 = 0.5, as in the exercise. learned: like params, which of them decay; by default all."""
+    some = learned is not None and not all(jax.tree.leaves(learned))
+    return optax.adamw(rate, b1=0.5, weight_decay=weight_decay, mask=learned if some else None)
+
+
+def muon_and_adam(rate: optax.Schedule, weight_decay: float, matrices: dict, learned: dict) -> Optimizer:
+    """Returns Muon for the parameters that are matrices, and AdamW with Nesterov's mean, b1 = 0.5, for the others.
+
+    An update of Muon is R rate(t) sqrt(max(1, out / in)) O, with R of `RATIO` and O orthogonal, in x out.
+
+    Args:
+      rate: Adam's, by the number of iterations done.
+      weight_decay: takes this times the rate off every parameter: Muon's rate off a matrix, Adam's off another.
+      matrices: like params, see `as_matrices`.
+      learned: like params, which of them to move at all.
+    """
+    options = dict(weight_decay=weight_decay, adam_weight_decay=weight_decay, adam_b1=0.5, adam_learning_rate=rate)
+    optimizer = muon(lambda t: RATIO * rate(t), beta=0.9, muon_weight_dimension_numbers=matrices, **options)
+    if all(jax.tree.leaves(learned)):
+        return optimizer
+    return optax.chain(optimizer, optax.masked(optax.set_to_zero(), jax.tree.map(lambda moves: not moves, learned)))
+
+
+def as_matrices(generator: nnx.Module) -> dict | None:
+    """Returns like params how a kernel is a matrix in x out, None for what is none; or None without convolutions.
+
+    A convolution's has a row for every channel that comes in, and a column for every channel and place of the patch
+    that it paints: so it is multiplied by in `layers.transposed_convolution`.
+    """
+    layers = {path: layer for path, layer in nnx.iter_graph(generator) if isinstance(layer, nnx.Module)}
+    convolutions = (TransposedConv, nnx.Conv, nnx.ConvTranspose)
+    if not any(isinstance(layer, convolutions) for layer in layers.values()):
+        return None
+
+    def dimensions(path, w):
+        *path, name = (entry.key for entry in path)
+        layer = layers.get(tuple(path))
+        if name != "kernel" or not isinstance(layer, (nnx.Linear, *convolutions)):
+            return None
+        place = 0 if w.ndim == 2 or isinstance(layer, TransposedConv) else w.ndim - 2  # of the channels that come in
+        return MuonDimensionNumbers((place,), tuple(axis for axis in range(w.ndim) if axis != place))
+
+    return jax.tree_util.tree_map_with_path(dimensions, functional(generator)[1])
+
+
+def learned(generate: Callable, params: dict, latent_dim: int) -> dict:
+    """Returns like params whether a gradient reaches each: not one behind `stop_gradient`, nor one that f never uses.
+
+    By the program of the gradient: where no argument has a part in it, it is 0 by construction.
+    """
+    total = lambda params, z: jnp.sum(generate(params, z))
+    z = jax.ShapeDtypeStruct((latent_dim,), jnp.float32)
+    program = jax.make_jaxpr(jax.grad(total))(params, z).jaxpr
+    known = set(map(id, program.invars + program.constvars))
+    for equation in program.eqns:
+        if any(id(v) in known for v in equation.invars):
+            known |= set(map(id, equation.outvars))
+    return jax.tree.unflatten(jax.tree.structure(params), [id(v) in known for v in program.outvars])
+
+
+def state_from(old: optax.OptState, fresh: optax.OptState, iteration: jax.Array) -> optax.OptState:
+    """Returns the state to go on with: the old one if it has the form of `fresh`, else this, its schedules moved on.
+
+    So a run that is resumed with another optimizer keeps its W and z, and forgets the means of its gradients.
+    """
+    form = lambda state: (jax.tree.structure(state), jax.tree.map(lambda x: (jnp.shape(x), jnp.result_type(x)), state))
+    if form(old) == form(fresh):
+        return old
+    scheduled = lambda node: isinstance(node, optax.ScaleByScheduleState)
+    later = lambda node: node._replace(count=jnp.asarray(iteration, node.count.dtype)) if scheduled(node) else node
+    return jax.tree.map(later, fresh, is_leaf=scheduled)
+
+
+def fingerprint(optimizer: Optimizer, params: dict) -> list[float]:
+    """Returns numbers that tell one optimizer from others: of its first updates, for W and gradients always the same.
+
+    Two whose rates begin to differ only later have the same numbers.
+    """
+    noise = np.random.default_rng(4)
+    draw = lambda: jax.tree.map(lambda w: jnp.asarray(noise.normal(size=w.shape), w.dtype), params)
+    w, state, view, numbers = draw(), optimizer.init(params), draw(), []
+    with jax.default_matmul_precision("highest"):
+        update = jax.jit(optimizer.update)
+        for _ in range(3):
+            updates, state = update(draw(), state, w)
+            seen = jax.tree.map(lambda u, v: jnp.sum(u * v) / max(1, u.size) ** 0.5, updates, view)
+            numbers += [round(float(x), 9) for x in jax.tree.leaves(seen)]
+    return numbers
