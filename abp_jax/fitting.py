@@ -111,25 +111,22 @@ def fit(
         has no unit for the Gauss-Newton samplers; for the adapted and the preconditioned one it is the fraction.
       whitening: after each inference, give z mean 0 and covariance I over the examples (see `learning.whiten`).
       num_warmup: iterations at the start that learn W alone, at z drawn from the prior. The network then gives the mean
-        image before inference begins; otherwise the chains make up for a wrong mean with a very large z.
+        image before inference begins; else the chains make up for a wrong mean with a very large z.
       optimizer: any of optax, such as `optax.adamw(1e-3)`, used as it is. By default AdamW with b1 = 0.5, as in the
-        exercise; for a generator with layers of convolution Muon, which learns their kernels and the matrices in a
-        third of the iterations, and leaves only biases and the like to AdamW (see `training.optimizers`).
+        exercise; for layers of convolution Muon, which takes a third of the iterations (see `training.optimizers`).
       learning_rate: of AdamW; Muon's is a fixed multiple (`optimizers.RATIO`). A number is kept for the first half and
         then falls to 0 along a cosine; a schedule is used as it is. By default see `default_learning_rate`.
       weight_decay: shrinks W by this times the learning rate, Muon's or AdamW's, in each iteration, much as a Gaussian
-        prior on W would. By default 0 for AdamW alone and 0.4 with Muon: it makes images cleaner where no training
-        image is near, and the error on images that were not learned smaller.
+        prior on W would. By default 0 for AdamW and 0.4 with Muon: images are cleaner where no training image is near.
       batch_size: examples for each iteration, by default all. The last batch of a pass may be smaller.
       mesh: devices to share the examples among, for instance `jax.make_mesh((4,), ("examples",))`; by default one
         device. The result is the same to rounding. In a run of several processes each passes the same arguments.
       checkpoint_dir: folder where the state is saved every `checkpoint_every` iterations and at the end. From a
-        checkpoint of the same settings (two schedules count as the same) the run continues, to the same bits. Of two
-        optimizers given, those with the same first updates count as the same.
+        checkpoint of the same settings the run continues, to the same bits. (Two schedules count as the same, and so do
+        two optimizers with the same first updates.)
       checkpoint_every: iterations between two checkpoints.
       resume: a FitResult to continue from. Settings may differ, for instance a smaller sigma in every stage; the chains
-        keep the key that they began with. An optimizer whose state has another form than that run's begins afresh,
-        its schedules where the iterations are.
+        keep the key that they began with. An optimizer whose state has another form begins afresh.
       progress: show a progress bar.
       callback: called as callback(done, snapshot) with the number of iterations done, for instance a `TrainingMonitor`:
         before the first iteration, after every compiled call (about five times a second), and once more with the same

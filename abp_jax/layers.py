@@ -1,13 +1,15 @@
 """The transposed convolution: a layer for generators, exact, in the form that is fast where it runs."""
 
 import math
-from collections.abc import Callable
 from functools import partial
+from itertools import groupby
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
+
+from abp_jax.compilation.transposes import linear_map
 
 
 class TransposedConv(nnx.Module):
@@ -51,8 +53,7 @@ def transposed_convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.
     Why not call the library's? On a GPU we do: it has good kernels for this map. On a CPU it fills the gaps between the
     input pixels with zeros and convolves, slowly, and three of four multiplications meet a zero. A matrix product is
     what a CPU does best, and its derivatives are matrix products again, inside a loop too. Where an image is large and
-    its channels are few, the way back from y to x is the library's: the transposed map is a plain convolution with a
-    stride, no zeros in it. All that is chosen by backend is chosen in this function. `make bench` measures the forms.
+    its channels few, the way back from y to x is the library's: a plain convolution with a stride, no zeros in it.
 
     x: (height, width, in); kernel: (in, k, k, out), which a product can read as a matrix (in, k * k * out) without
     copying it; stride: pixels between patches. Returns (stride * height, stride * width, out).
@@ -70,8 +71,7 @@ def patches_and_sums(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     height, width, features = x.shape
     k, out = kernel.shape[1], kernel.shape[-1]
     patches = (x.reshape(-1, features) @ kernel.reshape(features, -1)).reshape(height, width, k, k, out)
-    lay_down, cut_out = partial(_lay_down, stride=stride), partial(_cut_out, k=k, stride=stride)
-    return _linear_map(lay_down, cut_out, patches)
+    return linear_map(partial(_lay_down, stride=stride), partial(_cut_out, k=k, stride=stride), patches)
 
 
 @partial(jax.jit, static_argnames="stride")
@@ -81,8 +81,7 @@ def _lay_down(patches: jax.Array, stride: int):
     patches = lax.split(patches.reshape(height, width, k * k * out), (out,) * (k * k), axis=2)  # [k * i + j]
     taps = [_taps(k, stride, phase) for phase in range(stride)]
 
-    def pixels(row_phase, column_phase):
-        """The output pixels at one of the stride x stride positions between the input pixels."""
+    def pixels(row_phase, column_phase):  # at one of the stride x stride positions between the input pixels
         parts = [_shift(patches[k * i + j], di, dj) for i, di in taps[row_phase] for j, dj in taps[column_phase]]
         return sum(parts) if parts else jnp.zeros((height, width, out), patches[0].dtype)
 
@@ -92,26 +91,19 @@ def _lay_down(patches: jax.Array, stride: int):
 
 @partial(jax.jit, static_argnames=("k", "stride"))
 def _cut_out(y: jax.Array, k: int, stride: int):
-    """The transpose of `_lay_down`: from y the patches that were laid down there, (height, width, k, k, out).
-
-    In blocks of stride x stride pixels: a few large pieces where one slice for each of the k * k taps would be as many
-    programs to compile.
-    """
+    """The transpose of `_lay_down`: (height, width, k, k, out), in a few large pieces, which are quick to compile."""
     height, width, out = y.shape[0] // stride, y.shape[1] // stride, y.shape[2]
-    shifts = [
-        (i - _pad(k, stride)) // stride for i in range(k)
-    ]  # from a block to the one that row i of its patch is in
-    phases = [(i - _pad(k, stride)) % stride for i in range(k)]
-    before, after = -min(shifts[0], 0), max(shifts[-1], 0)
-    blocks = y.reshape(height, stride, width, stride, out).transpose(0, 2, 1, 3, 4)
+    rows = [i - _pad(k, stride) + stride - 1 for i in range(k)]  # of a patch, which lies upside down on the image
+    before, after = max(rows[-1] // stride, 0), max(-(rows[0] // stride), 0)
+    blocks = y.reshape(height, stride, width, stride, out)[:, ::-1, :, ::-1].transpose(0, 2, 1, 3, 4)
     blocks = jnp.pad(blocks, [(before, after)] * 2 + [(0, 0)] * 3)
 
     def pieces(blocks, axis, length):
         parts = []
-        for shift in sorted(set(shifts)):
-            own = [phase for s, phase in zip(shifts, phases, strict=True) if s == shift]
-            part = lax.slice_in_dim(blocks, shift + before, shift + before + length, axis=axis)
-            parts.append(lax.slice_in_dim(part, own[0], own[-1] + 1, axis=axis + 2))
+        for shift, own in groupby(rows, lambda row: row // stride):  # blocks up from the pixel's own
+            begin, (first, *more) = before - shift, (row % stride for row in own)
+            part = lax.slice_in_dim(blocks, begin, begin + length, axis=axis)
+            parts.append(lax.slice_in_dim(part, first, first + len(more) + 1, axis=axis + 2))
         return jnp.concatenate(parts, axis=axis + 2)
 
     return pieces(pieces(blocks, 0, height), 1, width)
@@ -120,31 +112,13 @@ def _cut_out(y: jax.Array, k: int, stride: int):
 def patches_and_convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     """`patches_and_sums`, but reverse derivatives in x by `strided_convolution`. Arguments and result as above."""
     forward = partial(patches_and_sums, kernel=kernel, stride=stride)
-    return _linear_map(forward, partial(strided_convolution, kernel=kernel, stride=stride), x, kernel)
-
-
-def _linear_map(forward: Callable, backward: Callable, x: jax.Array, *others: jax.Array):
-    """T x = forward(x), a linear map whose reverse derivatives are by T', `backward`. others: what T depends on.
-
-    `custom_linear_solve` gives such a rule: [[I, 0], [-T, I]] (u, y) = (x, 0) has the solution y = T x, and its
-    transpose needs T' alone. JAX requires that all or none of the right side is differentiated: so zeros are added.
-    """
-    solve = lambda _, right: (right[0], right[1] + forward(right[0]))
-    transpose_solve = lambda _, right: (right[0] + backward(right[1]), right[1])
-    system = lambda unknown: (unknown[0], unknown[1] - forward(unknown[0]))
-    y_shape = jax.eval_shape(forward, x).shape
-    zeros = lambda shape: [_zeros(a, shape) for a in others]
-    u, y = lax.custom_linear_solve(
-        system, (sum(zeros(x.shape), x), sum(zeros(y_shape), _zeros(x, y_shape))), solve, transpose_solve
-    )
-    return y + _zeros(u, y_shape)
+    return linear_map(forward, partial(strided_convolution, kernel=kernel, stride=stride), x, kernel)
 
 
 def strided_convolution(y: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     """The transpose of the transposed convolution: (stride * height, stride * width, out) to (height, width, in)."""
     k = kernel.shape[1]
-    before = k - 1 - _pad(k, stride)
-    padding = (before, k - stride - before)
+    padding = (k - 1 - _pad(k, stride), 1 - stride + _pad(k, stride))
     reversed_kernel = lax.rev(kernel, (1, 2)).transpose(1, 2, 3, 0)
     layout = dict(dimension_numbers=("NHWC", "HWIO", "NHWC"))
     return lax.conv_general_dilated(y[None], reversed_kernel, (stride,) * 2, (padding,) * 2, **layout)[0]
@@ -157,8 +131,8 @@ def library_call(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
 
 def _taps(k: int, stride: int, phase: int):
     """Which rows i of the patches fall on output rows stride * r + phase, and from which input row r + di."""
-    pad = _pad(k, stride)
-    return [(i, (phase + i - pad) // stride) for i in range((pad - phase) % stride, k, stride)]
+    first = (_pad(k, stride) - phase) % stride
+    return [(i, (phase + i - _pad(k, stride)) // stride) for i in range(first, k, stride)]
 
 
 def _pad(k: int, stride: int):
@@ -169,9 +143,3 @@ def _pad(k: int, stride: int):
 def _shift(x: jax.Array, di: int, dj: int):
     """x[r + di, c + dj] at every (r, c), zero outside."""
     return lax.pad(x, jnp.zeros((), x.dtype), ((-di, di, 0), (-dj, dj, 0), (0, 0, 0)))
-
-
-def _zeros(a: jax.Array, shape: tuple):
-    """Zeros that to JAX depend on a: none of its numbers, padded."""
-    none = lax.slice(a.ravel(), (0,), (0,)).reshape((0,) * len(shape))
-    return lax.pad(none, jnp.zeros((), a.dtype), [(0, size, 0) for size in shape])

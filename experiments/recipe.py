@@ -9,7 +9,7 @@ import abp_jax as abp
 from abp_jax import fitting
 from experiments.records import CHECKPOINTS
 
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 2e-3  # of AdamW, by which all that is on file was learned
 SAMPLER = "preconditioned_langevin"
 NUM_STEPS = 5  # of Langevin dynamics in an iteration; 10 learn no better in the same time
 FIRST_SIGMA = 2.0  # the range of the images: z is nearly free, and finds its place among the others
@@ -60,7 +60,7 @@ def learn(
         sigma=falling_sigma(num_iterations, last_sigma),
         sampler=SAMPLER,
         num_steps=num_steps,
-        learning_rate=fitting.constant_then_cosine(LEARNING_RATE, num_iterations),
+        optimizer=abp.optimizers.adam(fitting.constant_then_cosine(LEARNING_RATE, num_iterations)),
         batch_size=100,
         checkpoint_dir=CHECKPOINTS / f"{name}, {width} wide, {num_iterations} to {last_sigma}",
         checkpoint_every=100,

@@ -1,7 +1,8 @@
 """Makes the shipped generators, data/lion_tiger_generator*.safetensors, and docs/panel.png.
 
 The one of 64 pixels, with which notebooks 00 and 06 open, has the settings of act 4 of notebook 05; the one of 32 is
-that of notebook 08. Weights are stored as float16. `python scripts/make_lion_tiger_generator.py 32` makes one alone.
+that of notebooks 07 and 08, learned by AdamW. Weights are stored as float16.
+`python scripts/make_lion_tiger_generator.py 32` makes one alone.
 """
 
 import sys
@@ -16,7 +17,10 @@ import abp_jax as abp
 from abp_jax.images.data import data_folder
 from abp_jax.training.generator_files import SHIPPED
 
-SETTINGS = {64: dict(weight_decay=0.4), 32: {}}
+SETTINGS = {
+    64: {},
+    32: dict(num_iterations=600, optimizer=abp.optimizers.adam(abp.fitting.constant_then_cosine(2e-3, 600))),
+}
 
 for size in [int(argument) for argument in sys.argv[1:]] or SHIPPED:
     images, (width, file) = abp.load_lion_tiger(size=size), SHIPPED[size]

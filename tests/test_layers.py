@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,7 +7,7 @@ import pytest
 from flax import nnx
 
 from abp_jax.generators import TransposedConv
-from abp_jax.layers import library_call, patches_and_convolution, patches_and_sums
+from abp_jax.layers import _cut_out, _lay_down, library_call, patches_and_convolution, patches_and_sums
 
 
 @pytest.mark.parametrize("form", [patches_and_sums, patches_and_convolution, library_call])
@@ -30,6 +32,15 @@ def test_values_and_gradients_equal_flax(form, kernel_size, stride, key):
             jax.grad(lambda *a, f=f: jnp.vdot(weights, jnp.sin(f(*a))), argument)(kernel, x) for f in (ours, flax)
         ]
         np.testing.assert_allclose(*gradients, atol=2e-4)
+
+
+@pytest.mark.parametrize("kernel_size", [1, 2, 3, 4, 5, 6, 7])
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
+def test_what_is_cut_out_is_the_transpose_of_what_is_laid_down(kernel_size, stride, key):
+    patches = jax.random.normal(key, (3, 4, kernel_size, kernel_size, 2))
+    image, transpose = jax.vjp(partial(_lay_down, stride=stride), patches)
+    there = jax.random.normal(key, image.shape)
+    np.testing.assert_array_equal(_cut_out(there, k=kernel_size, stride=stride), transpose(there)[0])
 
 
 def test_bias_is_added_to_each_channel(key):

@@ -12,6 +12,7 @@ from flax import nnx
 
 from abp_jax.generators import latent_grid, reconstruct
 from abp_jax.images import arguments
+from abp_jax.images.observation import observe_at_once
 
 SATURATED = 0.98  # a number of an image beyond this, of 1, is black or white
 
@@ -37,9 +38,11 @@ class Between(NamedTuple):
 def between(generator: nnx.Module, images: jax.Array, key: jax.Array, num: int = 1000) -> Between:
     """Draws `num` images at z from N(0, I) and compares them, and the panel's corners, with the images learned.
 
-    images: (n, height, width, channels) in [-1, 1], as floating-point numbers; latent_dim is at least 2.
+    images: (n, height, width, channels), as `fit` takes them; latent_dim is at least 2.
+
+    Raises TypeError, ValueError for anything else.
     """
-    images = jnp.asarray(images)
+    images = jnp.asarray(observe_at_once(generator, images)[0])
     if images.ndim != 4:
         raise ValueError(f"images must be (n, height, width, channels), got shape {images.shape}.")
     z = jax.random.normal(arguments.key(key), (num, generator.latent_dim))

@@ -99,7 +99,7 @@ def constant_then_cosine(learning_rate: float, num_iterations: int) -> optax.Sch
     return optax.join_schedules([optax.constant_schedule(learning_rate), fall], [half])
 
 
-def adam(rate: optax.Schedule, weight_decay: float, learned: dict | None = None) -> Optimizer:
+def adam(rate: float | optax.Schedule, weight_decay: float = 0.0, learned: dict | None = None) -> Optimizer:
     """Returns AdamW with b1 = 0.5, as in the exercise. learned: like params, which of them decay; by default all."""
     some = learned is not None and not all(jax.tree.leaves(learned))
     return optax.adamw(rate, b1=0.5, weight_decay=weight_decay, mask=learned if some else None)

@@ -47,7 +47,7 @@ def test_each_fault_is_seen(tiny_faces, key):
 
 
 def test_what_it_can_t_take_is_named(tiny_faces, key):
-    with pytest.raises(ValueError, match="images must be"):
+    with pytest.raises(ValueError, match="images of shape"):
         between.between(Painter(tiny_faces[0]), tiny_faces[0], key)
     with pytest.raises(ValueError, match="latent_dim of at least 2"):
         between.between(abp.ConvGenerator(1, 8, 4, rngs=nnx.Rngs(0)), tiny_faces, key, 8)
