@@ -94,7 +94,7 @@ def fit(
         where Muon learns from all images at once (see optimizer).
       key: `jax.random.key(seed)`; the whole run follows from it.
       mask: True where a pixel is seen, of the shape of images or without their last axis; by default all are. What is
-        hidden is erased before anything else, and may have been anything. The losses are of what is seen.
+        hidden is erased before anything else. The losses are of what is seen.
       measure: A, a linear function of one image, if A(image) is all that is observed: `images` are these observations,
         (n, ...), in units in which e has the standard deviation sigma.
       sigma: standard deviation of the noise e, in the units of the images. Or, to anneal it, a function of the number
