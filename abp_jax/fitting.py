@@ -148,7 +148,8 @@ def fit(
     lowest = settings.smallest_sigma(sigma, learn_sigma, num_iterations)
     chain = check_chain(generator.latent_dim, lowest, sampler, num_steps, step_size)
     optimizer, rates = optimizers.choose(optimizer, generator, generate, learning_rate, num_iterations, weight_decay)
-    state = learning.init(functional(generator)[1], optimizer, len(images), generator.latent_dim, key)
+    init = partial(learning.init, optimizer=optimizer, num_examples=len(images), latent_dim=generator.latent_dim)
+    state = jax.jit(init)(functional(generator)[1], key=key)
     state, losses = state._replace(sigma=jnp.float32(sigma) if learn_sigma else None), np.zeros(0)
     if resume is not None:
         state, losses = settings.resumed(resume, state)

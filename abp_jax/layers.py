@@ -79,11 +79,12 @@ def _lay_down(patches: jax.Array, stride: int):
     """Sums of patches (height, width, k, k, out) laid down `stride` apart: (stride * height, stride * width, out)."""
     height, width, k, _, out = patches.shape
     patches = lax.split(patches.reshape(height, width, k * k * out), (out,) * (k * k), axis=2)  # [k * i + j]
-    taps = [_taps(k, stride, phase) for phase in range(stride)]
+    zero, taps = jnp.zeros((), patches[0].dtype), [_taps(k, stride, phase) for phase in range(stride)]
 
     def pixels(row_phase, column_phase):  # at one of the stride x stride positions between the input pixels
-        parts = [_shift(patches[k * i + j], di, dj) for i, di in taps[row_phase] for j, dj in taps[column_phase]]
-        return sum(parts) if parts else jnp.zeros((height, width, out), patches[0].dtype)
+        here = [(k * i + j, di, dj) for i, di in taps[row_phase] for j, dj in taps[column_phase]]
+        parts = [lax.pad(patches[p], zero, ((-di, di, 0), (-dj, dj, 0), (0, 0, 0))) for p, di, dj in here]
+        return sum(parts) if parts else jnp.full((height, width, out), zero)
 
     rows = [jnp.stack([pixels(a, b) for b in range(stride)], axis=2) for a in range(stride)]
     return jnp.stack(rows, axis=1).reshape(stride * height, stride * width, out)
@@ -138,8 +139,3 @@ def _taps(k: int, stride: int, phase: int):
 def _pad(k: int, stride: int):
     """How many zeros "SAME" puts before an image whose pixels it has moved apart."""
     return k - 1 if stride > k - 1 else -(-(k + stride - 2) // 2)
-
-
-def _shift(x: jax.Array, di: int, dj: int):
-    """x[r + di, c + dj] at every (r, c), zero outside."""
-    return lax.pad(x, jnp.zeros((), x.dtype), ((-di, di, 0), (-dj, dj, 0), (0, 0, 0)))

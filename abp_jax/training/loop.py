@@ -40,7 +40,7 @@ NONE = -1.0  # no nan on the device: `jax_debug_nans` stops at them
 
 def start(state: ABPState, losses: np.ndarray, num_iterations: int) -> Run:
     """Copies a state and its losses into a Run, whose arrays `advance` may then overwrite."""
-    state = jax.tree.map(jnp.copy, state)
+    state = jax.jit(partial(jax.tree.map, jnp.copy))(state)  # one program for all
     losses = jnp.zeros(num_iterations, jnp.float32).at[: len(losses)].set(np.asarray(losses, np.float32))
     return Run(state, losses, jnp.full((), NONE, jnp.float32), jnp.full((), SOUND))
 

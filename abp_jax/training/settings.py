@@ -102,16 +102,16 @@ def check_whitening(generator: nnx.Module, num_examples: int) -> None:
     draw = jax.jit(jax.vmap(generate, (None, 0)))
     with jax.default_matmul_precision("highest"):  # a GPU's own has three digits
         for (mean, cholesky, tolerance), w in itertools.product((halved, mixed), (params, elsewhere(params))):
-            mean, cholesky, z = (jnp.asarray(a, kernel.dtype) for a in (mean, cholesky, z))
+            mean, cholesky, z = (np.asarray(a, kernel.dtype) for a in (mean, cholesky, z))
             placed = mean[None] + z @ cholesky.T
-            before = draw(w, placed)
-            if not bool(jnp.all(jnp.isfinite(before))):
+            before = np.asarray(draw(w, placed))
+            if not np.isfinite(before).all():
                 if w is params:
                     raise ValueError("generator draws values that are not finite at z of N(0, I): look for a 0/0.")
                 continue  # these weights are not the user's
-            error = jnp.max(jnp.abs(draw(learning.absorb(w, mean, cholesky), z) - before))
-            scale = jnp.max(jnp.abs(before - before[:1])) + 1e-4 * jnp.max(jnp.abs(before))
-            rounding = jnp.max(jnp.abs(draw(w, placed * (1 + 2e-7)) - before))
+            error = np.abs(draw(learning.absorb(w, jnp.asarray(mean), jnp.asarray(cholesky)), z) - before).max()
+            scale = np.abs(before - before[:1]).max() + 1e-4 * np.abs(before).max()
+            rounding = np.abs(draw(w, np.asarray(placed * (1 + 2e-7), placed.dtype)) - before).max()
             if not error <= tolerance * scale + 10 * rounding:
                 raise ValueError(
                     f"whitening would change what this generator draws, by {float(error):.2g} where it varies by "
@@ -123,7 +123,7 @@ def elsewhere(params: dict) -> dict:
     """Returns other weights, always the same ones: W and noise of the size at which a layer matters."""
     noise = np.random.default_rng(0)
     fan_in = lambda w: w.size / (w.shape[-1] if w.ndim else 1)
-    other = lambda w: w + 0.5 / np.sqrt(fan_in(w)) * noise.normal(size=w.shape)
+    other = lambda w: np.asarray(w) + 0.5 / np.sqrt(fan_in(w)) * noise.normal(size=w.shape)
     return jax.tree.map(lambda w: jnp.asarray(other(w), w.dtype) if w.size else w, params)
 
 
