@@ -112,6 +112,7 @@ def _cut_out(y: jax.Array, k: int, stride: int):
 
 def patches_and_convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     """`patches_and_sums`, but reverse derivatives in x by `strided_convolution`. Arguments and result as above."""
+    x, kernel = (a.astype(jnp.result_type(x, kernel)) for a in (x, kernel))
     forward = partial(patches_and_sums, kernel=kernel, stride=stride)
     return linear_map(forward, partial(strided_convolution, kernel=kernel, stride=stride), x, kernel)
 
@@ -127,6 +128,7 @@ def strided_convolution(y: jax.Array, kernel: jax.Array, stride: int) -> jax.Arr
 
 def library_call(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     """The transposed convolution as `lax.conv_transpose`. Arguments and result as above."""
+    x, kernel = (a.astype(jnp.result_type(x, kernel)) for a in (x, kernel))
     return lax.conv_transpose(x[None], kernel.transpose(1, 2, 0, 3), (stride, stride), "SAME")[0]
 
 

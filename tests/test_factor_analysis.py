@@ -204,7 +204,7 @@ def test_px_em_needs_far_fewer_iterations_from_a_bad_start(small_faces):
     rng = np.random.default_rng(0)
     w, other = rng.normal(size=256), rng.normal(size=256)
     W = 0.05 * np.stack([w, w + 0.05 * other], axis=1)  # two columns of nearly the same direction, and small
-    start = FactorAnalysis(jnp.asarray(W, jnp.float32), jnp.zeros(256), 0.1)
+    start = FactorAnalysis(jnp.asarray(W, jnp.float32), jnp.zeros(256, jnp.float32), 0.1)
     target = likelihood(maximum_likelihood(faces, 2, 0.1), faces) - 0.02
     (_, em), (_, px) = (run(step, start, faces, 1000, learn_sigma=False) for step in (em_step, px_em_step))
     assert px[-1] > target
@@ -235,7 +235,7 @@ def test_small_noise_is_found_in_float32():
     rng = np.random.default_rng(0)
     W = rng.normal(size=(40, 2))
     y = jnp.asarray(rng.normal(size=(500, 2)) @ W.T + 3e-4 * rng.normal(size=(500, 40)), jnp.float32)
-    start = FactorAnalysis(jnp.asarray(rng.normal(size=(40, 2)), jnp.float32), jnp.zeros(40), 0.1)
+    start = FactorAnalysis(jnp.asarray(rng.normal(size=(40, 2)), jnp.float32), jnp.zeros(40, jnp.float32), 0.1)
     fa, _ = run(px_em_step, start, y, 100)
     np.testing.assert_allclose(fa.sigma, 3e-4, rtol=0.03)
     np.testing.assert_allclose(maximum_likelihood(y, 2).sigma, 3e-4, rtol=0.03)

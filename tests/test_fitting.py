@@ -66,7 +66,8 @@ def test_chains_with_an_accept_step_learn_and_say_how_often_they_moved(small_gen
 
 
 def test_warm_up_learns_W_and_leaves_z_alone(small_generator, tiny_faces, key):
-    start = fitting.learning.init({}, fitting.optax.sgd(1.0), 11, 2, key).z
+    params = generators.functional(small_generator)[1]
+    start = fitting.learning.init(params, fitting.optax.sgd(1.0), 11, 2, key).z
     result = abp.fit(small_generator, tiny_faces, 5, key=key, num_warmup=5, progress=False)
     np.testing.assert_array_equal(result.z, start)
     assert result.losses[-1] < result.losses[0]
@@ -75,7 +76,8 @@ def test_warm_up_learns_W_and_leaves_z_alone(small_generator, tiny_faces, key):
 
 
 def test_every_example_is_visited_in_a_pass_the_last_partial_batch_too(small_generator, tiny_faces, key):
-    start = fitting.learning.init({}, fitting.optax.sgd(1.0), 11, 2, key).z
+    params = generators.functional(small_generator)[1]
+    start = fitting.learning.init(params, fitting.optax.sgd(1.0), 11, 2, key).z
     result = abp.fit(
         small_generator, tiny_faces, 3, key=key, batch_size=4, whitening=False, num_warmup=0, progress=False
     )
