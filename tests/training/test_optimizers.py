@@ -208,7 +208,7 @@ def test_the_rule_given_as_an_optimizer_does_the_same(tiny_faces):
         (dict(optimizer=optax.polyak_sgd()), ValueError, "optimizer must do with gradients, its state and W"),
         (dict(optimizer=optax.stateless(lambda u, p: {"w": 0.0})), ValueError, "updates of the shapes of W"),
     ],
-    ids=str,
+    ids=lambda value: ", ".join(value) if isinstance(value, dict) else "",
 )
 def test_what_can_t_be_is_refused(tiny_faces, changes, kind, words):
     with pytest.raises(kind, match=words):
