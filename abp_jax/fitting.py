@@ -145,12 +145,11 @@ def fit(
     counts = settings.counts(len(images), num_iterations, batch_size, checkpoint_every)
     num_iterations, batch_size, checkpoint_every = counts
     settings.check(generator, images, key, num_warmup, whitening, callback)
-    lowest = settings.smallest_sigma(sigma, learn_sigma, num_iterations)
+    lowest, losses = settings.smallest_sigma(sigma, learn_sigma, num_iterations), np.zeros(0)
     chain = check_chain(generator.latent_dim, lowest, sampler, num_steps, step_size)
     optimizer, rates = optimizers.choose(optimizer, generator, generate, learning_rate, num_iterations, weight_decay)
     init = partial(learning.init, optimizer=optimizer, num_examples=len(images), latent_dim=generator.latent_dim)
-    state = jax.jit(init)(functional(generator)[1], key=key)
-    state, losses = state._replace(sigma=jnp.float32(sigma) if learn_sigma else None), np.zeros(0)
+    state = jax.jit(init)(functional(generator)[1], key=key)._replace(sigma=jnp.float32(sigma) if learn_sigma else None)
     if resume is not None:
         state, losses = settings.resumed(resume, state)
     plan = rates | dict(sigma=sigma, learn_sigma=learn_sigma, whitening=bool(whitening), num_warmup=int(num_warmup))

@@ -28,6 +28,7 @@ wheel = pathlib.Path(tempfile.mkdtemp(), "{name}")
 wheel.write_bytes(base64.b64decode("{text}"));"""
 CLOTHES = ("abp_jax/_data/clothes/", "abp_jax/_data/experiments/")  # and what was learned from them
 EXERCISE = "abp_jax/_data/experiments/exercise"
+GENERATORS = "abp_jax/_data/lion_tiger_generator"
 FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}}  # on Colab; in JupyterLab
 
 
@@ -42,9 +43,10 @@ def build_wheel() -> tuple[str, bytes]:
         return wheel.name, wheel.read_bytes()
 
 
-def carried(wheel: bytes, clothes: bool, exercise: bool) -> bytes:
-    """Returns the wheel with or without the clothes and what was learned from them, and the record of the exercise."""
-    here = lambda name: exercise if name.startswith(EXERCISE) else clothes or not name.startswith(CLOTHES)
+def carried(wheel: bytes, clothes: bool, exercise: bool, generators: bool) -> bytes:
+    """Returns the wheel with or without the clothes and what was learned from them, the exercise, the generators."""
+    parts = ((EXERCISE, exercise), (CLOTHES, clothes), (GENERATORS, generators))
+    here = lambda name: next((wanted for part, wanted in parts if name.startswith(part)), True)
     smaller = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(wheel)) as old, zipfile.ZipFile(smaller, "w", zipfile.ZIP_DEFLATED) as new:
         for entry in filter(lambda entry: here(entry.filename), old.infolist()):
@@ -69,7 +71,8 @@ def bundle(notebook: dict, name: str, wheel: bytes, address: str) -> dict:
     code = "\n".join(cell["source"] for cell in cells if cell["cell_type"] == "code")
     exercise = 'load_experiment("exercise")'
     clothes = re.search("load_(fashion_mnist|clothes|experiment)", code.replace(exercise, ""))
-    wheel = carried(wheel, clothes=clothes is not None, exercise=exercise in code)
+    generators = "load_lion_tiger_generator" in code
+    wheel = carried(wheel, clothes is not None, exercise in code, generators)
     carrier = CARRIER.format(name=name, text=base64.b64encode(wheel).decode())
     cells.insert(first, code_cell(carrier))
     return notebook | {"cells": cells}
