@@ -114,7 +114,11 @@ def test_bundle_is_the_notebook_and_one_folded_cell(file, wheel):
 def test_clothes_are_in_the_bundles_that_ask_for_them(wheel, tmp_path):
     """And where they are left out, pip still finds a whole wheel, whose list names no missing file."""
     of_wheel = partial(bundle_for_colab.carried, wheel[1])
-    smaller, clothes, exercise = of_wheel(False, False), of_wheel(True, False), of_wheel(False, True)
+    smaller, clothes, exercise = (of_wheel(*which, True) for which in ((False, False), (True, False), (False, True)))
+    without = zipfile.ZipFile(io.BytesIO(of_wheel(True, True, False))).namelist()
+    assert set(zipfile.ZipFile(io.BytesIO(wheel[1])).namelist()) - set(without) == {
+        f"abp_jax/_data/lion_tiger_generator{size}.safetensors" for size in ("", "_32")
+    }
     with zipfile.ZipFile(io.BytesIO(wheel[1])) as all_of_it, zipfile.ZipFile(io.BytesIO(smaller)) as rest:
         left_out = set(all_of_it.namelist()) - set(rest.namelist())
         (record,) = (name for name in rest.namelist() if name.endswith("RECORD"))
