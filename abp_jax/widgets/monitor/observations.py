@@ -25,6 +25,8 @@ def given(images: Any, mask: Any = None) -> tuple[Any, np.ndarray | None]:
       TypeError, ValueError: images are no array of n observations, or the mask does not fit them.
     """
     images = arguments.array("images", images)
+    if getattr(images, "is_fully_addressable", True):  # what is spread over processes no process has whole
+        images = np.asarray(images)
     if images.ndim < 2 or len(images) == 0:
         raise ValueError(f"images must be (n, ...), those that fit learns; got shape {images.shape}.")
     return images, None if mask is None else check_mask(images, mask)
