@@ -25,11 +25,8 @@ def number(name: str, value: Any, *, least: float = 0.0, or_least: bool = False)
       TypeError: it is no number.
       ValueError: it is too small, or not finite.
     """
-    wanted = (
-        f"at least {least:g}"
-        if or_least
-        else {0: "positive", -math.inf: "finite"}.get(least, f"finite and above {least:g}")
-    )
+    wanted = {0: "positive", -math.inf: "finite"}.get(least, f"finite and above {least:g}")
+    wanted = f"at least {least:g}" if or_least else wanted
     if isinstance(value, (str, bytes, bool)) or np.ndim(value) or value is None:
         raise TypeError(f"{name} must be one number, {wanted}; got {shown(value)}.")
     try:

@@ -25,6 +25,9 @@ def save(path, mode="L", size=(9, 9), level=200, **options):
     Image.new(mode, size, level).save(path, **options)
 
 
+SIZE = r"^size must be (a whole number of pixels, the side of each square image|positive|at most 7,071), got .*\.$"
+
+
 @pytest.mark.parametrize("size", [64.0, 16.5, "64", None, (64, 64), [64], True, np.True_, np.float32(64), 0, -3, 7072])
 def test_a_size_that_is_no_number_of_pixels_is_refused_by_its_name(tmp_path, size):
     save(tmp_path / "a.png")
@@ -34,7 +37,7 @@ def test_a_size_that_is_no_number_of_pixels_is_refused_by_its_name(tmp_path, siz
         lambda: abp.load_lion_tiger(size=size),
         lambda: abp.load_fashion_mnist(3, size=size),
     ):
-        with pytest.raises((TypeError, ValueError), match=r"^size must be .*, got .*\.$") as caught:
+        with pytest.raises((TypeError, ValueError), match=SIZE) as caught:
             load()
         assert "a.png" not in str(caught.value)
 
@@ -48,7 +51,7 @@ def test_whole_numbers_of_any_type_are_a_size(tmp_path, size):
 @pytest.mark.parametrize("channels", [3.0, True, "RGB", 2, 4, 0, None, (3,)])
 def test_channels_are_three_or_one(tmp_path, channels):
     save(tmp_path / "a.png")
-    with pytest.raises((TypeError, ValueError), match="^channels must be .*, got"):
+    with pytest.raises((TypeError, ValueError), match="^channels must be (a whole number|3 or 1), got"):
         abp.load_image(tmp_path / "a.png", 8, channels)
 
 

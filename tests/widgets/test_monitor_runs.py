@@ -128,7 +128,7 @@ def test_arguments_of_the_wrong_kind_are_named(tiny_faces):
     for mask in (MASK.astype(float), MASK[:3], MASK.ravel(), "mask", MASK[:, :2]):
         with pytest.raises(
             ValueError,
-            match=r"mask must be boolean|mask of shape .* doesn't fit images of shape \(40, 6\)|mask hides every",
+            match=r"mask must be boolean|mask of shape .* doesn't fit images of shape \(40, 6\)",
         ):
             abp.TrainingMonitor(Y, mask=mask)
     for images in ([[1, 2], [3]], "abc", [["a"]], None, Y + 0j, [], np.zeros((0, 3))):

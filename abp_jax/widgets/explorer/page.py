@@ -76,9 +76,9 @@ def export_explorer(
       An ExportReport, with the measured distance from the generator. The page says it too.
 
     Raises:
-      ValueError: path is a folder, the generator has no two-dimensional z or no images, arguments don't fit together
-        or have values that are not finite, or the page would be farther than 5/255 from the generator, or larger than
-        2 MB.
+      TypeError, ValueError: path is a folder, the generator has no two-dimensional z or no images, arguments don't fit
+        together or have values that are not finite, or the page would be farther than 5/255 from the generator, or
+        larger than 2 MB.
     """
     path = to_write(path)
     latent_dim = getattr(generator, "latent_dim", "none")

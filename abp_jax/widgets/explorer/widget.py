@@ -82,7 +82,7 @@ class LatentExplorer(anywidget.AnyWidget):
       posterior_of: index of the image whose posterior is shown, or -1. Your own pictures follow the n images.
 
     Raises:
-      ValueError: the generator does not give images, arguments don't fit together, or images or z hold nan.
+      TypeError, ValueError: the generator does not give images, arguments don't fit together, or images or z hold nan.
     """
 
     _esm = "".join((FOLDER / name).read_text("utf-8") for name in ("view.js", "widget.js"))

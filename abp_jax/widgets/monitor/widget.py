@@ -52,8 +52,7 @@ class TrainingMonitor:
       costs: the seconds that each picture took, since iteration 0.
 
     Raises:
-      ValueError: an argument is not as above; or, when training begins, `fit` learns other images. Images of the same
-        shape and range can't be told from others.
+      TypeError, ValueError: an argument is not as above; or, when training begins, `fit` learns other images.
     """
 
     def __init__(
