@@ -6,6 +6,7 @@ in neural networks, 2024; Liu et al., Muon is scalable for LLM training, 2025; L
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -13,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from optax.contrib import MuonDimensionNumbers, muon
 
 from abp_jax.generators import ConvGenerator, functional
 from abp_jax.images import arguments
@@ -21,6 +21,7 @@ from abp_jax.layers import TransposedConv
 
 Optimizer = optax.GradientTransformation
 RATIO = 12.5  # of Muon's rate to the learning rate, which is AdamW's: 0.025 to 2e-3
+NEWTON_SCHULZ = 3.4445, -4.7750, 2.0315  # a, b, c of `orthogonal`
 MUON_DECAY = 0.4  # weight_decay by default; AdamW's is 0
 
 
@@ -108,7 +109,8 @@ def adam(rate: float | optax.Schedule, weight_decay: float = 0.0, learned: dict 
 def muon_and_adam(rate: optax.Schedule, weight_decay: float, matrices: dict, learned: dict) -> Optimizer:
     """Returns Muon for the parameters that are matrices, and AdamW with Nesterov's mean, b1 = 0.5, for the others.
 
-    An update of Muon is R rate(t) sqrt(max(1, out / in)) O, with R of `RATIO` and O orthogonal, in x out.
+    An update of Muon is R rate(t) sqrt(max(1, out / in)) O, with R of `RATIO` and O = `orthogonal` of Nesterov's mean
+    of the gradients, b = 0.9, in x out.
 
     Args:
       rate: Adam's, by the number of iterations done.
@@ -116,33 +118,71 @@ def muon_and_adam(rate: optax.Schedule, weight_decay: float, matrices: dict, lea
       matrices: like params, see `as_matrices`.
       learned: like params, which of them to move at all.
     """
-    options = dict(weight_decay=weight_decay, adam_weight_decay=weight_decay, adam_b1=0.5, adam_learning_rate=rate)
-    optimizer = muon(lambda t: RATIO * rate(t), beta=0.9, muon_weight_dimension_numbers=matrices, **options)
-    if all(jax.tree.leaves(learned)):
-        return optimizer
-    return optax.chain(optimizer, optax.masked(optax.set_to_zero(), jax.tree.map(lambda moves: not moves, learned)))
+    label = lambda moves, axis: "none" if not moves else "adam" if axis is None else f"muon {axis}"
+    labels = jax.tree.map(label, learned, matrices)
+    groups = {name: muon(rate, weight_decay, int(name[5:])) for name in jax.tree.leaves(labels) if name[:4] == "muon"}
+    groups["adam"] = optax.adamw(rate, b1=0.5, weight_decay=weight_decay, nesterov=True)
+    return optax.partition(groups | {"none": optax.set_to_zero()}, labels)
+
+
+def muon(rate: optax.Schedule, weight_decay: float, axis: int) -> Optimizer:
+    """Returns Muon for kernels whose rows are along this axis; see `muon_and_adam`.
+
+    What optax.contrib.muon does, with a quarter of its work for these shapes, which is more than that of the gradient.
+    """
+
+    def direction(mean):
+        rows = jnp.moveaxis(mean, axis, 0)
+        matrix = rows.reshape(len(rows), -1)
+        turned = orthogonal(matrix) * max(1, matrix.shape[1] / matrix.shape[0]) ** 0.5
+        return jnp.moveaxis(turned.reshape(rows.shape), 0, axis)
+
+    return optax.chain(
+        optax.trace(0.9, nesterov=True),
+        optax.stateless(lambda means, _: jax.tree.map(direction, means)),
+        optax.add_decayed_weights(weight_decay),
+        optax.scale_by_learning_rate(lambda t: RATIO * rate(t)),
+    )
+
+
+def orthogonal(matrix: jax.Array) -> jax.Array:
+    """Returns about the orthogonal matrix nearest to a matrix X, (m, n), by the five steps of Jordan et al.
+
+    A step X <- a X + b (X X') X + c (X X')^2 X multiplies X by a polynomial P of X X', which becomes P X X' P. So only
+    this square is moved, and X is multiplied once, by the product of the five P. Singular values end between about 0.7
+    and 1.2, and a very small one at its share of X's times a^5.
+    """
+    matrix = matrix / (jnp.linalg.norm(matrix) + 1e-8)
+    small, wide = (matrix, matrix.T), matrix.shape[0] <= matrix.shape[1]
+    dot = partial(jnp.matmul, precision="highest")  # an error of X X' grows by a^2 in each step
+    square = dot(*(small if wide else small[::-1]))
+    one = product = jnp.eye(len(square), dtype=matrix.dtype)
+    for _ in range(5):
+        a, b, c = NEWTON_SCHULZ
+        polynomial = a * one + b * square + c * dot(square, square)
+        square, product = dot(dot(polynomial, square), polynomial), dot(polynomial, product)
+    return dot(product, matrix) if wide else dot(matrix, product)
 
 
 def as_matrices(generator: nnx.Module) -> dict | None:
-    """Returns like params how a kernel is a matrix in x out, None for what is none; or None without convolutions.
+    """Returns like params the axis of a kernel's rows, None for what is no matrix; or None without convolutions.
 
-    A convolution's has a row for every channel that comes in, and a column for every channel and place of the patch
-    that it paints: so it is multiplied by in `layers.transposed_convolution`.
+    As a matrix, in x out, a convolution's has a row for every channel that comes in, and a column for every channel and
+    place of the patch that it paints: so it is multiplied by in `layers.transposed_convolution`.
     """
     layers = {path: layer for path, layer in nnx.iter_graph(generator) if isinstance(layer, nnx.Module)}
     convolutions = (TransposedConv, nnx.Conv, nnx.ConvTranspose)
     if not any(isinstance(layer, convolutions) for layer in layers.values()):
         return None
 
-    def dimensions(path, w):
+    def axis_of_rows(path, w):
         *path, name = (entry.key for entry in path)
         layer = layers.get(tuple(path))
         if name != "kernel" or not isinstance(layer, (nnx.Linear, *convolutions)):
             return None
-        place = 0 if w.ndim == 2 or isinstance(layer, TransposedConv) else w.ndim - 2  # of the channels that come in
-        return MuonDimensionNumbers((place,), tuple(axis for axis in range(w.ndim) if axis != place))
+        return 0 if w.ndim == 2 or isinstance(layer, TransposedConv) else w.ndim - 2  # of the channels that come in
 
-    return jax.tree_util.tree_map_with_path(dimensions, functional(generator)[1])
+    return jax.tree_util.tree_map_with_path(axis_of_rows, functional(generator)[1])
 
 
 def learned(generate: Callable, params: dict, latent_dim: int) -> dict:
