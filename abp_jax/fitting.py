@@ -114,8 +114,8 @@ def fit(
         image before inference begins; else the chains make up for a wrong mean with a very large z.
       optimizer: any of optax, such as `optax.adamw(1e-3)`, used as it is. By default AdamW with b1 = 0.5, as in the
         exercise; for layers of convolution Muon, which takes a third of the iterations (see `training.optimizers`).
-      learning_rate: of AdamW; Muon's is a fixed multiple (`optimizers.RATIO`). A number is kept for the first half and
-        then falls to 0 along a cosine; a schedule is used as it is. By default see `default_learning_rate`.
+      learning_rate: of AdamW; Muon's is a fixed multiple (`optimizers.RATIO`). A number falls to 0 along a cosine,
+        AdamW's in the second half; a schedule is used as it is. By default see `default_learning_rate`.
       weight_decay: shrinks W by this times the learning rate, Muon's or AdamW's, in each iteration, much as a Gaussian
         prior on W would. By default 0 for AdamW and 0.4 with Muon: images are cleaner where no training image is near.
       batch_size: examples for each iteration, by default all. The last batch of a pass may be smaller.

@@ -14,6 +14,7 @@ from abp_jax.generators import latent_grid, reconstruct
 from abp_jax.images import arguments
 from abp_jax.images.observation import observe_at_once
 
+GREY = 1e-6  # share of the gradient energy in colours of images that are grey to rounding
 SATURATED = 0.98  # a number of an image beyond this, of 1, is black or white
 
 
@@ -22,7 +23,7 @@ class Between(NamedTuple):
 
     Attributes:
       sharpness: ratio of their `gradient_energy`: above 1 is speckle, far below 1 is blur.
-      fringe: ratio of the share of it that is in the colours; nan for grey images.
+      fringe: ratio of the share of it that is in the colours; nan where the training images are grey.
       distance: mean over the images of the mean squared distance to the nearest training image.
       burnt: share of numbers beyond `SATURATED` in the four corner images of the panel over (-2, 2).
       burnt_training: the same of the training images.
@@ -48,7 +49,8 @@ def between(generator: nnx.Module, images: jax.Array, key: jax.Array, num: int =
     z = jax.random.normal(arguments.key(key), (num, generator.latent_dim))
     drawn = reconstruct(generator, z)
     energies, colours = ([jnp.mean(f(a)) for a in (drawn, images)] for f in (gradient_energy, colour_energy))
-    fringe = (colours[0] / energies[0]) / (colours[1] / energies[1]) if images.shape[-1] == 3 else jnp.nan
+    coloured = images.shape[-1] == 3 and colours[1] > GREY * energies[1]
+    fringe = (colours[0] / energies[0]) / (colours[1] / energies[1]) if coloured else jnp.nan
     corners = latent_grid(generator, num=2)
     burnt = (jnp.mean(jnp.abs(a) > SATURATED) for a in (corners, images))
     distance = jnp.mean(nearest_distance(drawn, images))

@@ -43,7 +43,8 @@ def test_each_fault_is_seen(tiny_faces, key):
     assert between.between(Painter(tiny_faces[0], gain=4.0), tiny_faces[:1], key, 8).burnt > sound.burnt + 0.3
     assert between.between(Painter(tiny_faces[0], gain=0.5), tiny_faces[:1], key, 8).sharpness < 0.3
     grey = tiny_faces[:1].mean(-1, keepdims=True)
-    assert np.isnan(between.between(Painter(grey[0]), grey, key, 8).fringe)
+    for images in (grey, np.repeat(grey, 3, axis=-1)):
+        assert np.isnan(between.between(Painter(images[0]), images, key, 8).fringe)
 
 
 def test_what_it_can_t_take_is_named(tiny_faces, key):
