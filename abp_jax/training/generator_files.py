@@ -59,16 +59,20 @@ def load_generator(path: str | Path, like: nnx.Module) -> tuple[nnx.Module, jax.
     return generator, jnp.asarray(z, jnp.float32)
 
 
-SHIPPED = {64: (32, "lion_tiger_generator.safetensors"), 32: (16, "lion_tiger_generator_32.safetensors")}
+SHIPPED = {  # by image size: width, file
+    64: (32, "lion_tiger_generator.safetensors"),
+    32: (16, "lion_tiger_generator_32.safetensors"),
+    16: (16, "lion_tiger_generator_16.safetensors"),
+}
 
 
 def load_lion_tiger_generator(image_size: int = 64) -> tuple[ConvGenerator, jax.Array]:
     """Returns a shipped generator, learned from the eleven faces, and their z, (11, 2). See data/README.md.
 
-    image_size: 64, or 32 for a smaller one. Raises ValueError for another.
+    image_size: 64, or 32 or 16 for a smaller one. Raises ValueError for another.
     """
     if image_size not in SHIPPED:
-        raise ValueError(f"image_size must be 64 or 32, of which there are generators; got {image_size!r}.")
+        raise ValueError(f"image_size must be 64, 32 or 16, of which there are generators; got {image_size!r}.")
     width, file = SHIPPED[image_size]
     like = lambda: ConvGenerator(image_size=image_size, width=width, rngs=nnx.Rngs(0))
     return load_generator(data_folder() / file, nnx.eval_shape(like))  # shapes, without drawing a W to throw away

@@ -117,7 +117,7 @@ def test_clothes_are_in_the_bundles_that_ask_for_them(wheel, tmp_path):
     smaller, clothes, exercise = (of_wheel(*which, True) for which in ((False, False), (True, False), (False, True)))
     without = zipfile.ZipFile(io.BytesIO(of_wheel(True, True, False))).namelist()
     assert set(zipfile.ZipFile(io.BytesIO(wheel[1])).namelist()) - set(without) == {
-        f"abp_jax/_data/lion_tiger_generator{size}.safetensors" for size in ("", "_32")
+        f"abp_jax/_data/lion_tiger_generator{size}.safetensors" for size in ("", "_32", "_16")
     }
     with zipfile.ZipFile(io.BytesIO(wheel[1])) as all_of_it, zipfile.ZipFile(io.BytesIO(smaller)) as rest:
         left_out = set(all_of_it.namelist()) - set(rest.namelist())
