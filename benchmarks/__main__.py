@@ -10,11 +10,12 @@ from pathlib import Path
 
 import jax
 
-from benchmarks import growth, iteration, layer, screens, timing
+from benchmarks import growth, iteration, layer, learning, screens, timing
 
 FOLDER = Path(__file__).parent
 SECTIONS = {
     "iteration": iteration.iteration,
+    "learning": learning.learning,
     "layer": layer.layer,
     "images": partial(growth.grow, "More images"),
     "pixels": partial(growth.grow, "Larger images"),

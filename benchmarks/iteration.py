@@ -17,7 +17,7 @@ from flax import nnx
 
 import abp_jax as abp
 from benchmarks.layer import FlaxGenerator
-from benchmarks.timing import Clock, Section, Settings, alternate, stopwatch
+from benchmarks.timing import Clock, Section, Settings, alternate, compiled
 
 SIGMA, STEP_SIZE = 0.3, 0.003  # small enough for weights that have learned nothing yet
 TORCH = {"eager": "PyTorch", "compile": "torch.compile"}
@@ -92,12 +92,6 @@ class Exercise:
         return 50 * len(self.images) * sum(16 * 4**i * a * b for i, (a, b) in enumerate(pairs))
 
 
-def compiled(action):
-    """Calls it once; returns a task, the median seconds of three calls."""
-    action()
-    return partial(stopwatch, action, 3)
-
-
 def iteration(settings: Settings) -> Section:
     """All rows of all contestants in turn; PyTorch in a process of its own, which is gone afterwards."""
     with tempfile.TemporaryDirectory() as folder:
@@ -117,12 +111,13 @@ def iteration(settings: Settings) -> Section:
     ]
     work = 20 * exercise.nominal_flops()
     share = statistics.median(rounds.ratios("product", "ours, ten steps")) * work / (2 * 2048**3)
+    rate = 2 * 2048**3 / statistics.median(done["product"]) / 1e9
     rows[1][1] += f", {rounds.times('ours, default', 'ours, iteration')} times the row above"
     note = (
         "Width 64. Flax: the same with nnx.ConvTranspose, once. PyTorch is written by us: nn.ConvTranspose2d, "
         "gradients in z alone, fused Adam. Images: as bytes. Ten steps are nominally "
         f"{work / 1e9:.3g} GFLOP, each two forward passes: ours does them at {share:.0%} of the rate of a product of "
-        f"2048 x 2048 matrices in the same rounds. {rounds.conditions()}"
+        f"2048 x 2048 matrices in the same rounds, {rate:.0f} GFLOP/s. {rounds.conditions()}"
     )
     if len(exercise.forms) < 2:
         note += " Not measured is what needs torch (pip install '.[bench]') or, to compile, a C++ compiler."

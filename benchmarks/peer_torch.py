@@ -8,8 +8,11 @@ two agree exactly, kernels and all. So this network draws our images upside down
 weights and the images are turned, once, and what is timed is the usual layer.
 """
 
+import json
+import math
 import os
 import sys
+import time
 
 import numpy as np
 import torch
@@ -21,6 +24,8 @@ from benchmarks.timing import stopwatch
 # Of eight pairs from 0.01 to 0.05 and 0.0005 to 0.002 the one that came nearest to an error of 0.02 in 110 iterations.
 STEP_SIZE, LEARNING_RATE = 0.05, 1e-3
 NUM_STEPS, SIGMA = 30, 0.3
+# Of our Muon: how it differs from `abp_jax.training.optimizers` in nothing but the framework.
+MUON_RATE, RATIO, DECAY, NUM_ITERATIONS = 1e-3, 12.5, 0.4, 200
 
 
 class Generator(nn.Module):
@@ -90,6 +95,38 @@ class Learner:
         self.optimizer.step()
         return error.item() / self.images.numel()
 
+    def by_muon(self) -> None:
+        """Learns kernels by torch.optim.Muon, as in x out matrices that share their memory; biases by AdamW."""
+        weights = {name: p for name, p in self.net.named_parameters() if name.endswith("weight")}
+        as_matrix = lambda name, w: w.T if name == "first.weight" else w.reshape(len(w), -1)
+        matrices = {name: nn.Parameter(as_matrix(name, w.data)) for name, w in weights.items()}
+        groups = []
+        for matrix in matrices.values():
+            scale = math.sqrt(max(1, matrix.shape[1] / matrix.shape[0]))
+            groups.append({"params": [matrix], "lr": scale * RATIO * MUON_RATE, "weight_decay": DECAY / scale})
+        muon = torch.optim.Muon(groups, momentum=0.9)  # rows are fewer than columns: no factor of its own
+        biases = [p for name, p in self.net.named_parameters() if name not in weights]
+        adam = torch.optim.AdamW(biases, MUON_RATE, betas=(0.5, 0.999), weight_decay=DECAY, fused=True)
+        fall = lambda t: (1 + math.cos(math.pi * min(1, t / NUM_ITERATIONS))) / 2
+        schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, fall) for optimizer in (muon, adam)]
+
+        def step():
+            for name, w in weights.items():
+                matrices[name].grad = as_matrix(name, w.grad)
+            for optimizer, schedule in zip((muon, adam), schedules, strict=True):
+                optimizer.step()
+                schedule.step()
+
+        self.optimizer.step = step
+
+    def curve(self, num_iterations: int, until: float) -> list[tuple[float, float]]:
+        """Returns (seconds since it began, error) of every iteration, up to one whose error is that small."""
+        begin, points = time.perf_counter(), []
+        while len(points) < num_iterations and (not points or points[-1][1] > until):
+            error = self.iterate()
+            points.append((time.perf_counter() - begin, error))
+        return points
+
     def iterate(self) -> float:
         """One iteration: inference and learning."""
         self.infer()
@@ -114,13 +151,17 @@ class Learner:
         return ((self.images - self.net(z)) ** 2).sum()
 
 
-def main(form: str, file: str, device: str, action: str) -> float:
-    """Returns the median seconds of three calls of an action, after one that is not counted."""
+def main(form: str, file: str, device: str, action: str) -> float | list[tuple[float, float]]:
+    """Returns the median seconds of three calls of an action, after one that is not counted, or a `curve`."""
     torch.set_float32_matmul_precision("high" if device == "cuda" else "highest")  # TF32, as jax does by default
     torch.manual_seed(0)
     weights = dict(np.load(file))
     images, z = weights.pop("images"), weights.pop("z")
     learner = Learner(weights, images, z, form == "compile", device)
+    if action.startswith("learn by"):
+        if action == "learn by muon":
+            learner.by_muon()
+        return learner.curve(NUM_ITERATIONS if action == "learn by muon" else 250, 0.006)
     actions = {"iteration": learner.iterate, "ten steps": lambda: learner.infer(10), "learning": learner.learn}
     actions |= {"images": lambda: learner.images_of(learner.z), "image": lambda: learner.images_of(learner.z[:1])}
 
@@ -136,4 +177,4 @@ def main(form: str, file: str, device: str, action: str) -> float:
 if __name__ == "__main__":
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print goes to standard error
-    print(main(*sys.argv[1:]), file=answer)
+    print(json.dumps(main(*sys.argv[1:])), file=answer)

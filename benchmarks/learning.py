@@ -1,0 +1,93 @@
+"""From first weights to a small error on the eleven faces: ours by default beside PyTorch with the exercise's chain.
+
+    python -m benchmarks.learning cpu 64 64
+
+is ours, in a process of its own, which prints the seconds since it began and the error of every iteration.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+from flax import nnx
+
+import abp_jax as abp
+from benchmarks.iteration import Exercise
+from benchmarks.timing import Section, Settings, compiled, seconds_of, used_by_others
+
+ERRORS = (0.05, 0.02, 0.006)
+PEERS = {"adam": "PyTorch, the exercise's Adam", "muon": "PyTorch, our Muon"}
+
+
+def ours(device: str, size: int, width: int) -> list[tuple[float, float]]:
+    """Returns (seconds, error) of every iteration of `fit` by its defaults, compilation included."""
+    jax.config.update("jax_platforms", device)
+    jax.config.update("jax_enable_compilation_cache", False)
+    images, begin, calls = abp.load_lion_tiger(size=size), time.perf_counter(), []
+    generator = abp.ConvGenerator(image_size=size, width=width, rngs=nnx.Rngs(0))
+    note = lambda done, snapshot: calls.append((done, time.perf_counter() - begin))
+    result = abp.fit(generator, images, key=jax.random.key(0), progress=False, callback=note)
+    done, seconds = zip(*calls, strict=True)  # a call is several iterations: as if each took as long
+    times = np.interp(np.arange(len(result.losses)) + 1, done, seconds)
+    return [(float(t), float(error)) for t, error in zip(times, result.losses, strict=True)]
+
+
+def run(command: list[str], **more: str) -> list[tuple[float, float]]:
+    """Returns what such a process prints. Its threads sleep while they wait."""
+    env = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"} | more
+    return json.loads(subprocess.run(command, env=env, stdout=subprocess.PIPE, check=True).stdout)
+
+
+def reached(curve: list[tuple[float, float]], error: float) -> tuple[int, float] | None:
+    """Returns after how many iterations and seconds an error is reached first, or None."""
+    return next(((i + 1, seconds) for i, (seconds, e) in enumerate(curve) if e <= error), None)
+
+
+def learning(settings: Settings) -> Section:
+    """Each contestant learns once, one after the other; those in PyTorch stop at the smallest of ERRORS."""
+    device, (size, width) = "cuda" if settings.gpu else "cpu", (16, 4) if settings.quick else (64, 64)
+    busy, curves = [used_by_others()], {}
+    product = product_rate()
+    curves["ours, by default"] = run([sys.executable, "-m", "benchmarks.learning", device, str(size), str(width)])
+    with tempfile.TemporaryDirectory() as folder:
+        exercise, file = Exercise(settings, folder), Path(folder) / "weights.npz"
+        for optimizer, name in PEERS.items() if exercise.forms else ():
+            busy.append(used_by_others())
+            command = [sys.executable, "-m", "benchmarks.peer_torch", "eager", str(file), device]
+            curves[name] = run([*command, f"learn by {optimizer}"])
+    first, rows = curves["ours, by default"], []
+    for name, curve in curves.items():
+        cells = []
+        for error in ERRORS:
+            found, of_ours = reached(curve, error), reached(first, error)
+            text = f"{seconds_of(found[1])}, {found[0]} iterations" if found else "not reached"
+            cells.append(text + (f", {found[1] / of_ours[1]:.1f} times ours" if found and curve is not first else ""))
+        last = min(e for _, e in curve)
+        rows.append([name, seconds_of(curve[0][0]), *cells, f"{last:.4f} of {len(curve)}"])
+    note = (
+        f"Width {width}, {size} x {size}, the same first weights and z. Ours: compilation included, nothing "
+        "ready-made. PyTorch: eager, 30 unadjusted Langevin steps of 0.05 an iteration, the best of eight pairs of settings. It "
+        "learns by Adam at 0.001, at most 250 iterations, or by torch.optim.Muon, kernels as the matrices that ours "
+        "are, at our rates and decay, 200 iterations; it stops at the last error of the table. A product of 2048 x 2048 "
+        f"matrices ran at {product:.0f} GFLOP/s before. Once each; others used {max(busy):.0%} of the processor."
+    )
+    columns = ["", "first iteration", *(f"to {error}" for error in ERRORS), "least error"]
+    return Section("From the start to a small error", note, columns, rows, curves)
+
+
+def product_rate() -> float:
+    """Returns the GFLOP/s of a product of two matrices."""
+    matrix, product = jax.random.normal(jax.random.key(0), (2048, 2048)), jax.jit(jax.numpy.matmul)
+    return 2 * 2048**3 / compiled(lambda: product(matrix, matrix).block_until_ready())() / 1e9
+
+
+if __name__ == "__main__":
+    answer = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print goes to standard error
+    print(json.dumps(ours(sys.argv[1], *map(int, sys.argv[2:]))), file=answer)
