@@ -114,8 +114,9 @@ def fit(
         image before inference begins; else the chains make up for a wrong mean with a very large z.
       optimizer: any of optax, such as `optax.adamw(1e-3)`, used as it is. By default AdamW with b1 = 0.5, as in the
         exercise; for layers of convolution Muon, which takes a third of the iterations (see `training.optimizers`).
-      learning_rate: of AdamW; Muon's is a fixed multiple (`optimizers.RATIO`). A number falls to 0 along a cosine,
-        AdamW's in the second half; a schedule is used as it is. By default see `default_learning_rate`.
+      learning_rate: of AdamW; Muon's is a fixed multiple (`optimizers.RATIO`). A number is kept for the first
+        half and then falls to 0 along a cosine, Muon's from the start where it learns from all images at once; a
+        schedule is used as it is. By default see `default_learning_rate`.
       weight_decay: shrinks W by this times the learning rate, Muon's or AdamW's, in each iteration, much as a Gaussian
         prior on W would. By default 0 for AdamW and 0.4 with Muon: images are cleaner where no training image is near.
       batch_size: examples for each iteration, by default all. The last batch of a pass may be smaller.
@@ -141,13 +142,13 @@ def fit(
     """
     devices = Devices(mesh or mesh_of(images))
     generate, images, mask = observe(generator, images, mask, measure)
-    num_iterations = optimizers.iterations(num_iterations, optimizer, generator, batch_size)
-    counts = settings.counts(len(images), num_iterations, batch_size, checkpoint_every)
-    num_iterations, batch_size, checkpoint_every = counts
+    given = optimizers.iterations(num_iterations, optimizer, generator, batch_size), batch_size, checkpoint_every
+    num_iterations, batch_size, checkpoint_every = settings.counts(len(images), *given)
     settings.check(generator, images, key, num_warmup, whitening, callback)
     lowest, losses = settings.smallest_sigma(sigma, learn_sigma, num_iterations), np.zeros(0)
     chain = check_chain(generator.latent_dim, lowest, sampler, num_steps, step_size)
-    optimizer, rates = optimizers.choose(optimizer, generator, generate, learning_rate, num_iterations, weight_decay)
+    rates = learning_rate, num_iterations, weight_decay, batch_size < len(images)
+    optimizer, rates = optimizers.choose(optimizer, generator, generate, *rates)
     init = partial(learning.init, optimizer=optimizer, num_examples=len(images), latent_dim=generator.latent_dim)
     state = jax.jit(init)(functional(generator)[1], key=key)._replace(sigma=jnp.float32(sigma) if learn_sigma else None)
     if resume is not None:

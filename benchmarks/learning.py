@@ -72,10 +72,11 @@ def learning(settings: Settings) -> Section:
         rows.append([name, seconds_of(curve[0][0]), *cells, f"{last:.4f} of {len(curve)}"])
     note = (
         f"Width {width}, {size} x {size}, the same first weights and z. Ours: compilation included, nothing "
-        "ready-made. PyTorch: eager, 30 unadjusted Langevin steps of 0.05 an iteration, the best of eight pairs of settings. It "
-        "learns by Adam at 0.001, at most 250 iterations, or by torch.optim.Muon, kernels as the matrices that ours "
-        "are, at our rates and decay, 200 iterations; it stops at the last error of the table. A product of 2048 x 2048 "
-        f"matrices ran at {product:.0f} GFLOP/s before. Once each; others used {max(busy):.0%} of the processor."
+        "ready-made. PyTorch: eager, 30 unadjusted Langevin steps of 0.05 an iteration, the best of eight pairs of "
+        "settings. It learns by Adam at 0.001, at most 250 iterations, or by torch.optim.Muon, kernels as the matrices "
+        "that ours are, at our rates and decay, 200 iterations; it stops at the last error of the table. A product of "
+        f"2048 x 2048 matrices ran at {product:.0f} GFLOP/s before. Once each; others used {max(busy):.0%} of the "
+        "processor."
     )
     columns = ["", "first iteration", *(f"to {error}" for error in ERRORS), "least error"]
     return Section("From the start to a small error", note, columns, rows, curves)

@@ -32,11 +32,13 @@ def choose(
     learning_rate: float | optax.Schedule | None,
     num_iterations: int,
     weight_decay: float | None,
+    in_batches: bool = False,
 ) -> tuple[Optimizer, dict[str, Any]]:
     """Returns the optimizer of a run, and what tells it from others: for `settings.record`.
 
     The rule, where none is given: a generator with a layer of convolution is learned by Muon, any other by AdamW.
-    generate: (params, z) -> f(z; W), or of it what is observed; the other arguments as in `fit`.
+    generate: (params, z) -> f(z; W), or of it what is observed; in_batches: whether an iteration sees a part of the
+    images only; the other arguments as in `fit`.
 
     Raises TypeError or ValueError for arguments that can't work, with the name.
     """
@@ -51,7 +53,7 @@ def choose(
     decay = (0.0 if matrices is None else MUON_DECAY) if weight_decay is None else weight_decay
     decay = arguments.number("weight_decay", decay, or_least=True)
     numbers = dict(learning_rate="a schedule" if callable(rate) else [rate, num_iterations], weight_decay=decay)
-    fall = constant_then_cosine if matrices is None else optax.cosine_decay_schedule
+    fall = constant_then_cosine if matrices is None or in_batches else optax.cosine_decay_schedule
     rate = rate if callable(rate) else fall(rate, num_iterations)
     if matrices is None:
         return adam(rate, decay, reached), numbers  # as in earlier versions, whose checkpoints are still good
@@ -95,9 +97,10 @@ def default_learning_rate(generator: nnx.Module) -> float:
 
 
 def constant_then_cosine(learning_rate: float, num_iterations: int) -> optax.Schedule:
-    """Returns AdamW's schedule in `fit`: constant for the first half of the iterations, then along a cosine to 0.
+    """Returns the schedule of `fit`: constant for the first half of the iterations, then along a cosine to 0.
 
-    Muon's falls along a cosine from the start: it is as good at the end, and small errors are reached sooner.
+    Where Muon learns from all images at once it is a cosine from the start: as good at the end, and small errors are
+    reached sooner. In batches, where the passes are few, the constant half is worth more.
     """
     half = num_iterations // 2
     fall = optax.cosine_decay_schedule(learning_rate, max(1, num_iterations - half))

@@ -197,6 +197,20 @@ def test_a_given_optimizer_is_used_exactly(tiny_faces):
     assert int(result.state.opt_state) == 3
 
 
+@pytest.mark.parametrize(("batch_size", "rates"), [(None, [1, 0.75, 0.25]), (11, [1, 0.75, 0.25]), (6, [1, 1, 0.5])])
+def test_the_rate_falls_from_the_start_where_all_images_are_seen_at_once(batch_size, rates):
+    """The rate of the biases' AdamW, by what decay alone takes off one that no pixel seen depends on."""
+    options = dict(num_warmup=3, weight_decay=1.0, learning_rate=0.1, batch_size=batch_size)
+    images, biases = np.random.default_rng(0).uniform(-1, 1, (11, 8, 8, 3)).astype(np.float32), []
+    mask = jnp.zeros(images.shape, bool).at[:, 0, 0].set(True)
+    start = tiny()
+    start.first.bias.set_value(jnp.ones(64))
+    note = lambda done, snapshot: biases.append(float(snapshot().generator.first.bias[-1]))
+    learn(start, images, 3, mask=mask, callback=note, **options)
+    shares = 1 - np.divide(biases[1:4], biases[:3])
+    np.testing.assert_allclose(shares, 0.1 * np.array(rates), rtol=1e-4)
+
+
 def test_the_rule_given_as_an_optimizer_does_the_same(tiny_faces):
     optimizer, _ = chosen(tiny(), 4, 1e-3, 0.1)
     runs = [
