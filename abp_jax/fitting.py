@@ -147,8 +147,8 @@ def fit(
     settings.check(generator, images, key, num_warmup, whitening, callback)
     lowest, losses = settings.smallest_sigma(sigma, learn_sigma, num_iterations), np.zeros(0)
     chain = check_chain(generator.latent_dim, lowest, sampler, num_steps, step_size)
-    rates = learning_rate, num_iterations, weight_decay, batch_size < len(images)
-    optimizer, rates = optimizers.choose(optimizer, generator, generate, *rates)
+    given = learning_rate, num_iterations, weight_decay, batch_size < len(images)
+    optimizer, rates = optimizers.choose(optimizer, generator, generate, *given)
     init = partial(learning.init, optimizer=optimizer, num_examples=len(images), latent_dim=generator.latent_dim)
     state = jax.jit(init)(functional(generator)[1], key=key)._replace(sigma=jnp.float32(sigma) if learn_sigma else None)
     if resume is not None:

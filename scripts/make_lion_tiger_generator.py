@@ -2,8 +2,8 @@
 
 The one of 64 pixels, with which notebooks 00 and 06 open, has the settings of act 4 of notebook 05, with a rate that is
 kept for the first half; the one of 32 is that of notebook 08, learned by AdamW, and the one of 16 that of notebook 07.
-Weights are stored as float16, the smallest one's as float32. On another machine the last bits differ, and learning
-amplifies them.
+Weights are stored as float16, the smallest one's as float32. They were made by earlier versions and are not made anew
+with each: the last bits differ by version and machine, and learning amplifies them.
 `python scripts/make_lion_tiger_generator.py 32` makes one alone.
 """
 
