@@ -135,8 +135,8 @@ def muon_and_adam(rate: optax.Schedule, weight_decay: float, matrices: dict, lea
 def muon(rate: optax.Schedule, weight_decay: float, axis: int) -> Optimizer:
     """Returns Muon for kernels whose rows are along this axis; see `muon_and_adam`.
 
-    As optax.contrib.muon, which takes three to four times as long for these shapes, longer than the gradient itself; and
-    the mean is without its bias correction, as in the source.
+    As optax.contrib.muon, which takes three to four times as long for these shapes, longer than the gradient itself;
+    and the mean is without its bias correction, as in the source.
     """
 
     def direction(mean):
