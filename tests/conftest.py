@@ -39,6 +39,11 @@ class ByFile(LoadScopeScheduling):
     def _split_scope(self, nodeid):
         return nodeid if "::test_runs_as_shipped[" in nodeid else super()._split_scope(nodeid)
 
+    def _reschedule(self, node):
+        """Work goes to a worker that has said what it collected: of two new ones the second may not have, as yet."""
+        if node in self.registered_collections:
+            super()._reschedule(node)
+
 
 def pytest_collection_modifyitems(items):
     """What opens a browser is slow."""

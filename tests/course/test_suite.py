@@ -9,9 +9,24 @@ import pytest
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
 
+# Both workers are ended, and so the hardest order is played: the first to take a place has its tests while the second
+# still collects, and goes on when the first has run one of them.
 TESTS = """
-import os, pathlib, signal
+import os, pathlib, signal, time
 import pytest
+
+folder, worker = pathlib.Path(__file__).parent, os.environ["PYTEST_XDIST_WORKER"]
+
+def wait_for(name):
+    end = time.monotonic() + 60
+    while not (folder / name).exists() and time.monotonic() < end:
+        time.sleep(0.05)
+
+if worker == "gw2":
+    wait_for("gw3.collects")
+if worker == "gw3":
+    (folder / "gw3.collects").touch()
+    wait_for("gw2.ran")
 
 @pytest.mark.parametrize("number", range(4))
 def test_number(number):
@@ -19,6 +34,7 @@ def test_number(number):
     if number == 1 and not once.exists():
         once.touch()
         os.kill(os.getpid(), signal.SIGKILL)
+    (folder / f"{worker}.ran").touch()
     assert os.sched_getaffinity(0)
 """
 
