@@ -68,9 +68,7 @@ def test_clothes_are_thresholded_means_of_two_by_two():
     np.testing.assert_array_equal(clothes.train[:300], (2 * sums >= 4 * 255).reshape(300, 196))
 
 
-@pytest.mark.parametrize(
-    ("load", "log_prob", "error"), [("load_digits", -24.59, 0.24), ("load_clothes", -94.37, 0.43)]
-)
+@pytest.mark.parametrize(("load", "log_prob", "error"), [("load_digits", -24.59, 0.24), ("load_clothes", -94.37, 0.43)])
 def test_independent_pixels_explain_the_test_images_as_well_as_they_did(load, log_prob, error):
     """Anchors: the mean log p of the test images, in nats, and its standard error. Each pixel as often as in training."""
     train, _, test = getattr(bits, load)()
