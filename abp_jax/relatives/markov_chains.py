@@ -1,10 +1,10 @@
 """Markov chains on finitely many states, by their transition matrix T_ab = P(next state b | state a).
 
 Each row of T sums to 1. A distribution mu over the states, a row vector, moves as mu_{t+1} = mu_t T, and pi is
-stationary if pi T = pi. If every state leads to every other there is one pi only, and averages along the chain tend to averages
-under it (the ergodic theorem); if the chain is aperiodic too, mu_t itself tends to pi, from wherever it starts. The
-distance shrinks like |lambda|^t, where lambda is the second largest eigenvalue of T (Levin, Peres and Wilmer, Markov
-Chains and Mixing Times, 2009).
+stationary if pi T = pi. If every state leads to every other there is one pi only, and averages along the chain tend
+to averages under it (the ergodic theorem); if the chain is aperiodic too, mu_t itself tends to pi, from wherever it
+starts. The distance shrinks like |lambda|^t, where lambda is the second largest eigenvalue of T (Levin, Peres and
+Wilmer, Markov Chains and Mixing Times, 2009).
 """
 
 import jax

@@ -70,7 +70,7 @@ def test_clothes_are_thresholded_means_of_two_by_two():
 
 @pytest.mark.parametrize(("load", "log_prob", "error"), [("load_digits", -24.59, 0.24), ("load_clothes", -94.37, 0.43)])
 def test_independent_pixels_explain_the_test_images_as_well_as_they_did(load, log_prob, error):
-    """Anchors: the mean log p of the test images, in nats, and its standard error. Each pixel as often as in training."""
+    """Anchors: mean log p of the test images, in nats, and its standard error. p is from the training images."""
     train, _, test = getattr(bits, load)()
     p = (train.sum(axis=0) + 0.5) / (len(train) + 1)
     found = jax.vmap(bits.bernoulli_log_prob, (0, None))(test, jnp.log(p / (1 - p)))
