@@ -61,11 +61,7 @@ def hidden_logits(rbm: RBM, v: jax.Array) -> jax.Array:
         raise ValueError(
             f"W must be (hidden, visible), b (visible,), c (hidden,): got {W.shape}, {b.shape}, {c.shape}."
         )
-    if jnp.shape(v) != b.shape:
-        raise ValueError(
-            f"one layer of this machine has {b.shape[0]} bits, ({b.shape[0]},); got shape {jnp.shape(v)}. "
-            "For several examples: jax.vmap."
-        )
+    _check_layer(v, b)
     return jnp.matmul(W, v, precision="highest") + c
 
 
@@ -76,12 +72,13 @@ def visible_logits(rbm: RBM, h: jax.Array) -> jax.Array:
 
 def energy(rbm: RBM, v: jax.Array, h: jax.Array) -> jax.Array:
     """Returns E(v, h) for one v (visible,) and one h (hidden,), a scalar."""
+    _check_layer(h, rbm.c)
     return -jnp.vdot(hidden_logits(rbm, v), h) - jnp.vdot(rbm.b, v)
 
 
 def free_energy(rbm: RBM, v: jax.Array) -> jax.Array:
     """Returns F(v) = -log sum_h exp(-E(v, h)) for one v (visible,), a scalar."""
-    return -jnp.vdot(rbm.b, v) - jnp.sum(jax.nn.softplus(hidden_logits(rbm, v)))
+    return -jnp.sum(jax.nn.softplus(hidden_logits(rbm, v))) - jnp.vdot(rbm.b, v)
 
 
 def log_partition(rbm: RBM) -> jax.Array:
@@ -143,8 +140,9 @@ def log_weights(rbm: RBM) -> jax.Array:
     """Returns -F(v) at every state of the visible layer, in the order of `enumeration.states`: (2^visible,)."""
     hidden, visible = jnp.shape(rbm.W)
     if visible > enumeration.MOST_BITS:
+        hidden, visible = sorted((hidden, visible))
         raise ValueError(
-            f"exact sums take a layer of at most {enumeration.MOST_BITS} bits; the layers have {hidden} and {visible}. "
+            f"exact sums take a layer of at most {enumeration.MOST_BITS} bits; this machine's have {hidden} and {visible}. "
             "`annealed_importance` brackets log Z of larger machines."
         )
     return enumeration.over_states(lambda v: -free_energy(rbm, v), visible, rbm.W.dtype)
@@ -166,3 +164,11 @@ def checked_bits(name: str, x: jax.Array, visible: int | None = None) -> jax.Arr
 
 def _bits(key: jax.Array, logits: jax.Array):
     return jax.random.bernoulli(key, jax.nn.sigmoid(logits)).astype(logits.dtype)
+
+
+def _check_layer(layer: jax.Array, bias: jax.Array):
+    if jnp.shape(layer) != bias.shape:
+        raise ValueError(
+            f"this layer of the machine has {bias.shape[0]} bits, ({bias.shape[0]},); got shape {jnp.shape(layer)}. "
+            "For several examples: jax.vmap."
+        )

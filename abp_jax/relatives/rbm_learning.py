@@ -1,4 +1,4 @@
-"""Stochastic ascent of a restricted Boltzmann machine's log-likelihood, exact or by chains, and what to watch meanwhile.
+"""Stochastic ascent of a restricted Boltzmann machine's log-likelihood, exact or by chains, and what to watch.
 
     theta <- theta + rate_t g_t,   rate_t = rate (1 - t / steps)
 
@@ -63,7 +63,7 @@ def fit(
     """Climbs the log-likelihood of x (n, visible) by steps of a rate that falls linearly to 0.
 
     Args:
-      rbm: where to start, see `rbm.initial`.
+      rbm: where to start, see `initial`.
       x: the data, bits.
       key: for batches and chains.
       method: "cd", "pcd" with one chain for each example of a batch, or "exact" (the model's part by enumeration).
