@@ -142,8 +142,8 @@ def log_weights(rbm: RBM) -> jax.Array:
     if visible > enumeration.MOST_BITS:
         hidden, visible = sorted((hidden, visible))
         raise ValueError(
-            f"exact sums take a layer of at most {enumeration.MOST_BITS} bits; this machine's have {hidden} and {visible}. "
-            "`annealed_importance` brackets log Z of larger machines."
+            f"exact sums take a layer of at most {enumeration.MOST_BITS} bits; this machine's have {hidden} and "
+            f"{visible}. `annealed_importance` brackets log Z of larger machines."
         )
     return enumeration.over_states(lambda v: -free_energy(rbm, v), visible, rbm.W.dtype)
 

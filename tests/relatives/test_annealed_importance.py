@@ -30,7 +30,7 @@ def test_zero_energy_counts_the_states(key):
 
 
 def test_weights_are_unbiased_both_ways(key):
-    """E w = Z and E 1/w = 1/Z with one temperature between, a small machine and many draws: within 4.5 standard errors."""
+    """E w = Z and E 1/w = 1/Z with one temperature between, by many draws: within 4.5 standard errors."""
     rbm, base, num = random_machine(2, 3, scale=0.7), jnp.array([0.3, -0.2, 0.1]), 20_000
     exact = np.log(joint_by_hand(rbm).sum())
     draws = boltzmann.exact_draws(key, rbm, num)
@@ -60,12 +60,12 @@ def test_works_in_float64():
     with jax.enable_x64(True), jax.debug_nans(True):
         rbm = random_machine(2, 3, dtype=jnp.float64)
         draws = boltzmann.exact_draws(jax.random.key(0), rbm, 100)
-        b = jnp.linspace(0, 1, 101)
+        b = jnp.linspace(0, 1, 21)
         bracket = annealed_importance.annealed_bracket(
             jax.random.key(1), rbm, jnp.zeros(3), draws, inverse_temperatures=b
         )
         assert all(part.dtype == jnp.float64 for part in bracket)
-        assert abs(bracket.lower - np.log(joint_by_hand(rbm).sum())) < 0.3
+        assert abs(bracket.lower - np.log(joint_by_hand(rbm).sum())) < 0.5
 
 
 def test_refusals(key):

@@ -127,7 +127,7 @@ def test_refusals(key):
         boltzmann.free_energy(rbm, jnp.zeros((2, 4)))
     with pytest.raises(ValueError, match=r"has 3 bits, \(3,\); got shape \(4,\)"):
         boltzmann.energy(rbm, jnp.zeros(4), jnp.zeros(4))
-    with pytest.raises(ValueError, match=r"W must be \(hidden, visible\).* got \(4, 3\), \(4,\) and \(3,\)"):
+    with pytest.raises(ValueError, match=r"W must be \(hidden, visible\).* got \(4, 3\), \(4,\), \(3,\)"):
         boltzmann.free_energy(RBM(rbm.W.T, rbm.b, rbm.c), jnp.zeros(4))
     with pytest.raises(ValueError, match="at most 24 bits; this machine's have 30 and 40. `annealed"):
         boltzmann.log_partition(random_machine(30, 40))
