@@ -43,7 +43,7 @@ def test_block_matrix_keeps_p_and_is_reversible():
 
 @pytest.mark.parametrize("k", [1, 2])
 def test_mean_of_many_draws_is_the_expected_direction(machine, k):
-    """Each of 40,000 copies of the data has chains of its own: within 4.5 standard errors, and not by their size.
+    """8,000 copies of the data, each with chains of its own: within 4.5 standard errors.
 
     A wrong k, or hidden means of v^(k-1) beside v^(k), would be off by many.
     """
