@@ -18,7 +18,7 @@ Beside it:
 - compilation: programs, compilation_cache, compiler
 - training: long runs. loop, session, settings, devices, checkpoints, generator_files, optimizers, stability, records
 - evaluation: how good. quadrature, evidence, diagnostics, metrics, between, comparison, paths, baselines
-- relatives: other models of binary data, with exact answers. bits, tables, graphs, markov_chains, gibbs; imported when
+- relatives: other models of binary data, each with an exact answer: from Bayesian networks to MADE; imported when
   first used
 - widgets: what is on the screen. explorer, laboratory, monitor; imported when first used
 """

@@ -18,7 +18,8 @@ from jax.scipy.special import logsumexp
 
 from abp_jax.evaluation.evidence import Bracket
 from abp_jax.images import arguments
-from abp_jax.relatives.rbm import RBM, block_gibbs, checked_bits, free_energy
+from abp_jax.relatives import bits
+from abp_jax.relatives.rbm import RBM, block_gibbs, free_energy
 
 
 def mixed(rbm: RBM, base: jax.Array, b: jax.Array) -> RBM:
@@ -55,7 +56,7 @@ def annealed_bracket(
       ValueError: base or model_draws doesn't fit the machine, steps is below 1, or b doesn't climb from 0 to 1.
     """
     arguments.whole("steps", steps)
-    draws = checked_bits("model_draws", model_draws, rbm.b.size).astype(rbm.W.dtype)
+    draws = bits.checked("model_draws", model_draws, rbm.b.size).astype(rbm.W.dtype)
     if jnp.shape(base) != rbm.b.shape:
         raise ValueError(f"base must be the log odds of the visible bits, {rbm.b.shape}; got {jnp.shape(base)}.")
     return _both_ways(key, rbm, base, draws, _schedule(inverse_temperatures, rbm.W.dtype), steps)

@@ -17,6 +17,7 @@ from jax.nn import log_sigmoid, log_softmax, sigmoid, softplus
 from jax.scipy.special import logsumexp
 
 from abp_jax.images import arguments
+from abp_jax.relatives import bits
 
 
 class Mixture(NamedTuple):
@@ -57,7 +58,7 @@ def independent(x: jax.Array, pseudo_count: float = 1.0) -> Mixture:
     Raises:
       TypeError, ValueError: x is not bits (N, n); pseudo_count isn't positive.
     """
-    x, a = _data(x), arguments.number("pseudo_count", pseudo_count)
+    x, a = bits.checked("x", x), arguments.number("pseudo_count", pseudo_count)
     return _m_step(jnp.ones_like(x[:, :1]), x, a)
 
 
@@ -83,7 +84,7 @@ def fit_mixture(
     Raises:
       TypeError, ValueError: x is not bits (N, n); a number isn't positive, or K is above N.
     """
-    x, a = _data(x), arguments.number("pseudo_count", pseudo_count)
+    x, a = bits.checked("x", x), arguments.number("pseudo_count", pseudo_count)
     K = arguments.whole("num_components", num_components, most=len(x))
     num_rounds = arguments.whole("num_rounds", num_rounds, of="rounds")
     images = x[jax.random.choice(arguments.key(key), len(x), (K,), replace=False)]
@@ -125,14 +126,6 @@ def _m_step(r: jax.Array, x: jax.Array, a: float):
     """The mixture of responsibilities r (N, K)."""
     ones, zeros = r.T @ x + a, r.T @ (1 - x) + a
     return Mixture(log_softmax(jnp.log(jnp.sum(r, axis=0) + a)), jnp.log(ones) - jnp.log(zeros))
-
-
-def _data(x: jax.Array):
-    """x as floating-point numbers, once it is bits (N, n)."""
-    x = arguments.array("x", x)
-    if x.ndim != 2 or x.size == 0 or not bool(jnp.all((x == 0) | (x == 1))):
-        raise ValueError(f"x must be bits, 0 and 1, one row of n for each example (N, n), got {arguments.shown(x)}.")
-    return jnp.asarray(x, jnp.result_type(float, x))
 
 
 def _one_example(like: jax.Array, x: jax.Array):

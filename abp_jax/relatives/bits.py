@@ -15,6 +15,8 @@ import numpy as np
 
 from abp_jax.images import arguments, datasets
 
+MOST = 24  # bits of which all states are listed: 2^24 of them, 64 MB of log weights in float32
+
 
 class Split(NamedTuple):
     """Three parts of a data set, one example a row: to learn from, to choose by, and to judge by."""
@@ -24,15 +26,16 @@ class Split(NamedTuple):
     test: np.ndarray
 
 
-def states(n: int) -> jax.Array:
+def states(n: int, dtype: jnp.dtype | None = None) -> jax.Array:
     """Returns every state of n bits, from 00...0 to 11...1, as floating-point numbers: (2^n, n). n: 1 to 24."""
-    return state(jnp.arange(2 ** arguments.whole("n", n, most=24, of="bits")), n)
+    return state(jnp.arange(2 ** arguments.whole("n", n, most=MOST, of="bits")), n, dtype)
 
 
-def state(index: jax.Array, n: int) -> jax.Array:
+def state(index: jax.Array, n: int, dtype: jnp.dtype | None = None) -> jax.Array:
     """Returns the states with these numbers, 0 to 2^n - 1, as floating-point numbers: (...) -> (..., n). n: 1 to 31."""
     shifts = jnp.arange(arguments.whole("n", n, most=31, of="bits"))[::-1]
-    return jnp.asarray((jnp.asarray(index)[..., None] >> jnp.expand_dims(shifts, range(jnp.ndim(index)))) & 1, float)
+    ones = (jnp.asarray(index)[..., None] >> jnp.expand_dims(shifts, range(jnp.ndim(index)))) & 1
+    return jnp.asarray(ones, dtype or float)
 
 
 def index(x: jax.Array) -> jax.Array:
@@ -63,6 +66,26 @@ def bernoulli_log_prob(x: jax.Array, logits: jax.Array) -> jax.Array:
             "jax.vmap(bernoulli_log_prob)(x, logits), or in_axes=(0, None) where the logits serve them all."
         )
     return -jnp.sum(jax.nn.softplus((1 - 2 * x) * logits))
+
+
+def checked(name: str, x: jax.Array, n: int | None = None) -> jax.Array:
+    """Returns a data set of bits (examples, n) as floating-point numbers, of its own type if it is one of these.
+
+    n: how many bits there must be in each, if it is known.
+
+    Raises:
+      ValueError: it is no such table, is empty, or holds anything but 0 and 1; the message calls it `name`.
+    """
+    found = jnp.asarray(arguments.array(name, x))
+    if found.ndim != 2 or not found.size or found.shape[1] != (n or found.shape[1]):
+        raise ValueError(
+            f"{name} must be (examples, {n or 'n'}), a row of bits for each example, got shape {found.shape}."
+        )
+    if not arguments.is_traced(found) and not bool(jnp.all((found == 0) | (found == 1))):
+        raise ValueError(
+            f"{name} must hold bits, 0 and 1 only, got {arguments.shown(x)}. `bits.binarise` sets a threshold."
+        )
+    return found.astype(jnp.result_type(float, found))
 
 
 def binarise(images: np.ndarray, threshold: float = 0.0) -> np.ndarray:
@@ -107,16 +130,22 @@ def bars_and_stripes(side: int) -> np.ndarray:
 def load_digits() -> Split:
     """Loads scikit-learn's handwritten digits as 64 bits, 1 where a pixel of 8 x 8 has 8 of 16 or more.
 
-    In the order of the file: 1,200, 297 and 300. Raises ModuleNotFoundError without scikit-learn.
+    1,200, 297 and 300, in an order drawn once for all: in the file, whoever wrote a digit wrote those beside it too.
+    Raises ModuleNotFoundError without scikit-learn.
     """
-    return split(binarise(datasets.load_digits(size=8)), (1200, 297, 300))
+    return split(_mixed(binarise(datasets.load_digits(size=8))), (1200, 297, 300))
 
 
 def load_clothes() -> Split:
     """Loads Fashion-MNIST's 10,000 clothes as 196 bits: means of 2 x 2 pixels, 1 where half of white or more.
 
-    In the order of the file: 7,000, 1,000 and 2,000. See `datasets.load_fashion_mnist`.
+    7,000, 1,000 and 2,000, in an order drawn once for all. See `datasets.load_fashion_mnist`.
     """
     images = datasets.load_fashion_mnist()[:, 2:30, 2:30, 0]  # without the border that it adds
     levels = np.rint(127.5 * (images + 1))  # 0 to 255 again, where means are exact
-    return split(binarise(levels.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4)), 127.5), (7000, 1000, 2000))
+    return split(_mixed(binarise(levels.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4)), 127.5)), (7000, 1000, 2000))
+
+
+def _mixed(x: np.ndarray):
+    """The examples in a random order, always the same one."""
+    return x[np.random.default_rng(0).permutation(len(x))]

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from abp_jax.images import arguments
-from abp_jax.relatives import enumeration
+from abp_jax.relatives import bits
 from abp_jax.relatives.rbm import RBM, block_gibbs, hidden_logits, visible_logits
 from abp_jax.relatives.rbm_gradient import difference, statistics
 
@@ -43,7 +43,7 @@ def direction(key: jax.Array, rbm: RBM, v: jax.Array, chains: jax.Array, k: int 
 def block_matrix(rbm: RBM) -> jax.Array:
     """Returns T with T[s, t] = sum_h p(h | v = s) p(v = t | h), one step of block Gibbs: (2^visible, 2^visible).
 
-    The states are numbered as in `enumeration`. For machines of some ten bits a layer.
+    The states are numbered as in `bits.states`. For machines of some ten bits a layer.
 
     Raises:
       ValueError: a layer has more than 12 bits.
@@ -71,11 +71,11 @@ def expected_direction(rbm: RBM, weights: jax.Array, k: int) -> RBM:
         raise ValueError(f"weights must be one for each state, ({2**rbm.b.size},); got shape {jnp.shape(weights)}.")
     T = block_matrix(rbm)
     after = jax.lax.fori_loop(0, arguments.whole("k", k), lambda _, w: jnp.matmul(w, T, precision="highest"), weights)
-    return statistics(rbm, enumeration.states(rbm.b.size, rbm.W.dtype), weights - after)
+    return statistics(rbm, bits.states(rbm.b.size, rbm.W.dtype), weights - after)
 
 
 def _conditional(logits, from_bits: int, to_bits: int, dtype):
     """p(t | s) for all states s of one layer, in rows, and t of the other."""
-    given = jax.vmap(logits)(enumeration.states(from_bits, dtype))
-    log_p = jnp.matmul(given, enumeration.states(to_bits, dtype).T, precision="highest")
+    given = jax.vmap(logits)(bits.states(from_bits, dtype))
+    log_p = jnp.matmul(given, bits.states(to_bits, dtype).T, precision="highest")
     return jnp.exp(log_p - jnp.sum(jax.nn.softplus(given), axis=1)[:, None])

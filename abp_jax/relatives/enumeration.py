@@ -1,7 +1,7 @@
 """Sums over all 2^n states of n bits, exact for any p(x) known up to a constant: p(x) = w(x) / sum_x w(x).
 
-State number s is s written in binary, the first bit in front, as `itertools.product((0, 1), repeat=n)` counts. Many
-states are taken in blocks, so that what a function of them needs in between never stands in memory for all at once.
+States are numbered as in `bits.states`. They are taken in blocks, so that what a function of them needs in between
+never stands in memory for all at once.
 """
 
 from collections.abc import Callable
@@ -11,29 +11,19 @@ import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 
 from abp_jax.images import arguments
+from abp_jax.relatives import bits
 
-MOST_BITS = 24  # 2^24 states, 64 MB of log weights in float32
 BLOCK = 2**14  # so many states at once
 
 
-def state(index: jax.Array, n: int, dtype: jnp.dtype | None = None) -> jax.Array:
-    """Returns the state of that number, n bits: (n,)."""
-    return ((index >> jnp.arange(n - 1, -1, -1)) & 1).astype(dtype or float)
-
-
-def states(n: int, dtype: jnp.dtype | None = None) -> jax.Array:
-    """Returns all states in order: (2^n, n).
+def over_states(f: Callable, n: int, dtype: jnp.dtype | None = None) -> jax.Array:
+    """Returns f(x) for each state x (n,), with a leading axis of 2^n. A gradient computes each block once more.
 
     Raises:
-      ValueError: more than 24 bits, as for every function below.
+      ValueError: n is not from 1 to 24.
     """
-    return over_states(lambda x: x, n, dtype)
-
-
-def over_states(f: Callable, n: int, dtype: jnp.dtype | None = None) -> jax.Array:
-    """Returns f(x) for each state x (n,), with a leading axis of 2^n. A gradient computes each block once more."""
-    _check(n)
-    each = jax.checkpoint(lambda index: f(state(index, n, dtype)))
+    arguments.whole("n", n, most=bits.MOST, of="bits")
+    each = jax.checkpoint(lambda index: f(bits.state(index, n, dtype)))
     return jax.lax.map(each, jnp.arange(2**n), batch_size=min(BLOCK, 2**n))
 
 
@@ -48,8 +38,7 @@ def expectation(f: Callable, log_weights: jax.Array):
 
     def one(numbered):
         number, p = numbered
-        x = jax.vmap(lambda index: state(index, n, p.dtype))(number * block + jnp.arange(block))
-        return f(x, p)
+        return f(bits.state(number * block + jnp.arange(block), n, p.dtype), p)
 
     def add(total, numbered):
         return jax.tree.map(jnp.add, total, one(numbered)), None
@@ -75,7 +64,7 @@ def draw(key: jax.Array, log_weights: jax.Array, num: int) -> jax.Array:
 
     def rest(key_and_front):
         key, row = key_and_front
-        return state(row * table.shape[1] + jax.random.categorical(key, table[row]), n, table.dtype)
+        return bits.state(row * table.shape[1] + jax.random.categorical(key, table[row]), n, table.dtype)
 
     return jax.lax.map(rest, (jax.random.split(back_key, num), front), batch_size=min(num, 256))
 
@@ -85,8 +74,3 @@ def _bits(log_weights: jax.Array):
     if log_weights.shape != (2**n,):
         raise ValueError(f"log_weights must be those of all states, (2^n,); got shape {log_weights.shape}.")
     return n
-
-
-def _check(n: int):
-    if arguments.whole("n", n) > MOST_BITS:
-        raise ValueError(f"n must be at most {MOST_BITS} bits, {2**MOST_BITS:,} states, to be enumerated; got {n}.")

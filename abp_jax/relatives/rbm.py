@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 
 from abp_jax.images import arguments
-from abp_jax.relatives import enumeration
+from abp_jax.relatives import bits, enumeration
 
 
 class RBM(NamedTuple):
@@ -40,7 +40,7 @@ def base_rates(x: jax.Array) -> jax.Array:
 
     The two coins, one of each side, keep b finite where all examples agree.
     """
-    x = checked_bits("x", x)
+    x = bits.checked("x", x)
     ones = jnp.sum(x, axis=0)
     return jnp.log((ones + 1) / (len(x) - ones + 1))
 
@@ -109,7 +109,7 @@ def exact_draws(key: jax.Array, rbm: RBM, num: int) -> jax.Array:
     drawn = enumeration.draw(table_key, log_weights(small), num)
     if small is rbm:
         return drawn
-    return jax.vmap(lambda key, h: _bits(key, visible_logits(rbm, h)))(jax.random.split(other_key, num), drawn)
+    return jax.vmap(lambda key, h: _drawn(key, visible_logits(rbm, h)))(jax.random.split(other_key, num), drawn)
 
 
 def block_gibbs(key: jax.Array, rbm: RBM, v: jax.Array, k: int) -> jax.Array:
@@ -123,8 +123,8 @@ def block_gibbs(key: jax.Array, rbm: RBM, v: jax.Array, k: int) -> jax.Array:
 
     def step(v, key):
         up, down = jax.random.split(key)
-        h = _bits(up, hidden_logits(rbm, v))
-        return _bits(down, visible_logits(rbm, h)), None
+        h = _drawn(up, hidden_logits(rbm, v))
+        return _drawn(down, visible_logits(rbm, h)), None
 
     v = jnp.asarray(v, rbm.W.dtype)
     return jax.lax.scan(step, v, jax.random.split(key, arguments.whole("k", k, least=0)))[0]
@@ -137,32 +137,18 @@ def smaller_visible(rbm: RBM) -> RBM:
 
 
 def log_weights(rbm: RBM) -> jax.Array:
-    """Returns -F(v) at every state of the visible layer, in the order of `enumeration.states`: (2^visible,)."""
+    """Returns -F(v) at every state of the visible layer, in the order of `bits.states`: (2^visible,)."""
     hidden, visible = jnp.shape(rbm.W)
-    if visible > enumeration.MOST_BITS:
+    if visible > bits.MOST:
         hidden, visible = sorted((hidden, visible))
         raise ValueError(
-            f"exact sums take a layer of at most {enumeration.MOST_BITS} bits; this machine's have {hidden} and "
+            f"exact sums take a layer of at most {bits.MOST} bits; this machine's have {hidden} and "
             f"{visible}. `annealed_importance` brackets log Z of larger machines."
         )
     return enumeration.over_states(lambda v: -free_energy(rbm, v), visible, rbm.W.dtype)
 
 
-def checked_bits(name: str, x: jax.Array, visible: int | None = None) -> jax.Array:
-    """Returns a table of bits (n, visible) as floating-point numbers of its own type, or float32's.
-
-    Raises:
-      ValueError: it is no such table, is empty, or holds anything but 0 and 1.
-    """
-    found = jnp.asarray(arguments.array(name, x))
-    if found.ndim != 2 or not found.size or found.shape[1] != (visible or found.shape[1]):
-        raise ValueError(f"{name} must be (n, {visible or 'visible'}), a row of bits each; got shape {found.shape}.")
-    if not arguments.is_traced(found) and not bool(jnp.all((found == 0) | (found == 1))):
-        raise ValueError(f"{name} must hold 0 and 1 only; set a threshold, such as (images >= 0.5).")
-    return found.astype(found.dtype if jnp.issubdtype(found.dtype, jnp.floating) else float)
-
-
-def _bits(key: jax.Array, logits: jax.Array):
+def _drawn(key: jax.Array, logits: jax.Array):
     return jax.random.bernoulli(key, jax.nn.sigmoid(logits)).astype(logits.dtype)
 
 

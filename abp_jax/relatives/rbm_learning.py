@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 
 from abp_jax.images import arguments
+from abp_jax.relatives import bits
 from abp_jax.relatives.contrastive_divergence import direction
-from abp_jax.relatives.rbm import RBM, base_rates, checked_bits, hidden_logits, visible_logits
+from abp_jax.relatives.rbm import RBM, base_rates, hidden_logits, visible_logits
 from abp_jax.relatives.rbm_gradient import gradient
 
 METHODS = ("cd", "pcd", "exact")
@@ -42,7 +43,7 @@ def initial(key: jax.Array, x: jax.Array, hidden: int, scale: float = 0.01) -> R
     Raises:
       ValueError: x is no table of bits, hidden is below 1, or the scale is negative.
     """
-    x = checked_bits("x", x)
+    x = bits.checked("x", x)
     size = (arguments.whole("hidden", hidden), x.shape[1])
     W = arguments.number("scale", scale, or_least=True) * jax.random.normal(arguments.key(key), size, x.dtype)
     return RBM(W, base_rates(x), jnp.zeros(hidden, x.dtype))
@@ -80,7 +81,7 @@ def fit(
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}.")
     if arguments.whole("steps", steps) % arguments.whole("moments", moments):
         raise ValueError(f"steps must be a multiple of moments, {moments}; got {steps}.")
-    x = checked_bits("x", x, rbm.b.size).astype(rbm.W.dtype)
+    x = bits.checked("x", x, rbm.b.size).astype(rbm.W.dtype)
     rate = arguments.number("learning_rate", learning_rate)
     batch_size, k = arguments.whole("batch_size", batch_size), arguments.whole("k", k)
     return _climb(arguments.key(key), rbm, x, rate, method, k, steps, batch_size, moments)

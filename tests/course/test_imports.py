@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "images": {"images", "spine"},
     "training": BELOW_TRAINING,
     "evaluation": {"evaluation", "spine", "images", "compilation"},
-    "relatives": {"relatives", "spine", "images", "evaluation"},
+    "relatives": {"relatives", "spine", "images", "evaluation", "compilation", "widgets"},
     "widgets": {"widgets", "compilation", "evaluation", "training", "spine", "images", "fitting"},
 }
 

@@ -1,6 +1,7 @@
 """Exact answers for n bits that are few enough to list: all states, their probabilities, chi-square of draws."""
 
 import contextlib
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ from scipy.stats import chi2
 
 def all_states(n):
     """Every x of n bits, in the order of counting, the first bit the highest: (2^n, n)."""
-    return (np.arange(2**n)[:, None] >> np.arange(n)[::-1]) & 1
+    return np.array(list(itertools.product((0.0, 1.0), repeat=n)))
 
 
 def index(x):

@@ -71,9 +71,9 @@ def test_works_in_float64():
 def test_refusals(key):
     rbm, base, draws = random_machine(2, 3), jnp.zeros(3), jnp.zeros((4, 3))
     bracket = annealed_importance.annealed_bracket
-    with pytest.raises(ValueError, match=r"model_draws must be \(n, 3\).* got shape \(0, 3\)"):
+    with pytest.raises(ValueError, match=r"model_draws must be \(examples, 3\).* got shape \(0, 3\)"):
         bracket(key, rbm, base, jnp.zeros((0, 3)))
-    with pytest.raises(ValueError, match=r"model_draws must be \(n, 3\).* got shape \(4, 2\)"):
+    with pytest.raises(ValueError, match=r"model_draws must be \(examples, 3\).* got shape \(4, 2\)"):
         bracket(key, rbm, base, jnp.zeros((4, 2)))
     with pytest.raises(ValueError, match=r"base must be the log odds of the visible bits, \(3,\); got \(2,\)"):
         bracket(key, rbm, jnp.zeros(2), draws)

@@ -133,9 +133,9 @@ def test_one_call_is_chunks_of_a_hundred():
 
 
 def test_what_can_not_be_is_refused(key):
-    with pytest.raises(ValueError, match="x must be bits, 0 and 1"):
+    with pytest.raises(ValueError, match="x must hold bits, 0 and 1"):
         baselines.independent([[0.5, 1.0]])
-    with pytest.raises(ValueError, match="x must be bits, 0 and 1"):
+    with pytest.raises(ValueError, match=r"x must be \(examples, n\), .* got shape \(2,\)"):
         baselines.fit_mixture(key, [0, 1], 1)
     with pytest.raises(ValueError, match="pseudo_count must be positive, got 0"):
         baselines.independent([[0, 1]], pseudo_count=0)

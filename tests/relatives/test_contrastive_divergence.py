@@ -10,7 +10,8 @@ import pytest
 from abp_jax.relatives import contrastive_divergence as cd
 from abp_jax.relatives import rbm as boltzmann
 from abp_jax.relatives import rbm_gradient
-from tests.relatives.machines import all_states, joint_by_hand, random_machine
+from tests.relatives.exact import all_states
+from tests.relatives.machines import joint_by_hand, random_machine
 
 DATA = [1, 6, 6, 12, 13]  # states of four bits, by number
 

@@ -9,7 +9,8 @@ import pytest
 
 from abp_jax.relatives import rbm as boltzmann
 from abp_jax.relatives.rbm import RBM
-from tests.relatives.machines import all_states, joint_by_hand, random_machine
+from tests.relatives.exact import all_states
+from tests.relatives.machines import joint_by_hand, random_machine
 
 SIZES = [(4, 6), (6, 4), (5, 5), (1, 3)]
 
@@ -135,7 +136,7 @@ def test_refusals(key):
         boltzmann.block_gibbs(key, rbm, jnp.zeros(4), -1)
     with pytest.raises(ValueError, match="num must be positive"):
         boltzmann.exact_draws(key, rbm, 0)
-    with pytest.raises(ValueError, match="x must hold 0 and 1 only"):
+    with pytest.raises(ValueError, match="x must hold bits, 0 and 1 only"):
         boltzmann.base_rates(jnp.full((3, 4), 0.5))
-    with pytest.raises(ValueError, match=r"x must be \(n, visible\), .* got shape \(4,\)"):
+    with pytest.raises(ValueError, match=r"x must be \(examples, n\), .* got shape \(4,\)"):
         boltzmann.base_rates(jnp.zeros(4))

@@ -9,7 +9,8 @@ import pytest
 
 from abp_jax.relatives import rbm as boltzmann
 from abp_jax.relatives import rbm_gradient
-from tests.relatives.machines import all_states, joint_by_hand, random_machine
+from tests.relatives.exact import all_states
+from tests.relatives.machines import joint_by_hand, random_machine
 
 
 @pytest.mark.parametrize(("hidden", "visible"), [(4, 6), (6, 4), (5, 5)])

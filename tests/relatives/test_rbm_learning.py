@@ -7,7 +7,8 @@ import pytest
 
 from abp_jax.relatives import rbm as boltzmann
 from abp_jax.relatives import rbm_gradient, rbm_learning
-from tests.relatives.machines import bars_and_stripes, random_machine
+from abp_jax.relatives.bits import bars_and_stripes
+from tests.relatives.machines import random_machine
 
 BEST = -np.log(14)
 
@@ -19,12 +20,12 @@ def mean_log_prob(rbm, x):
 
 @pytest.fixture(scope="module")
 def start():
-    return rbm_learning.initial(jax.random.key(1), bars_and_stripes(), 6, scale=0.1)
+    return rbm_learning.initial(jax.random.key(1), bars_and_stripes(3), 6, scale=0.1)
 
 
 @pytest.mark.parametrize(("method", "least"), [("exact", -2.9), ("pcd", -3.3), ("cd", -4.2)])
 def test_each_method_learns_the_patterns(start, method, least):
-    x = bars_and_stripes()
+    x = bars_and_stripes(3)
     before = mean_log_prob(start, x)
     rbm, record = rbm_learning.fit(start, x, key=jax.random.key(0), method=method, steps=4000, learning_rate=0.5)
     after = mean_log_prob(rbm, x)
@@ -86,7 +87,7 @@ def test_refusals(key):
         rbm_learning.fit(rbm, x, key=key, method="CD")
     with pytest.raises(ValueError, match="steps must be a multiple of moments, 10; got 15"):
         rbm_learning.fit(rbm, x, key=key, steps=15)
-    with pytest.raises(ValueError, match=r"x must be \(n, 3\), .* got shape \(5, 4\)"):
+    with pytest.raises(ValueError, match=r"x must be \(examples, 3\), .* got shape \(5, 4\)"):
         rbm_learning.fit(rbm, jnp.ones((5, 4)), key=key)
     with pytest.raises(ValueError, match="learning_rate must be positive"):
         rbm_learning.fit(rbm, x, key=key, learning_rate=0.0)

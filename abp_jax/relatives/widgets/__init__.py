@@ -1,0 +1,1 @@
+"""What the relatives show on the screen. Each is imported on its own page; nothing else needs it."""
