@@ -81,7 +81,7 @@ def checked(name: str, x: jax.Array, n: int | None = None) -> jax.Array:
         raise ValueError(
             f"{name} must be (examples, {n or 'n'}), a row of bits for each example, got shape {found.shape}."
         )
-    if not arguments.is_traced(found) and not bool(jnp.all((found == 0) | (found == 1))):
+    if not arguments.is_traced(found) and not np.all(np.isin(found, (0, 1))):
         raise ValueError(
             f"{name} must hold bits, 0 and 1 only, got {arguments.shown(x)}. `bits.binarise` sets a threshold."
         )

@@ -144,6 +144,6 @@ def _checked(log_p: jax.Array):
     n = int(log_p.size).bit_length() - 1
     if log_p.ndim != 1 or log_p.size != 2**n or not 1 <= n <= LARGEST:
         raise ValueError(f"log_p must hold all 2^n states of n = 1 to {LARGEST} bits, (2^n,), got shape {log_p.shape}.")
-    if not arguments.is_traced(log_p) and not bool(jnp.all(jnp.isfinite(log_p))):
+    if not arguments.is_traced(log_p) and not np.all(np.isfinite(log_p)):
         raise ValueError("log_p must be finite: a conditional of a state of probability 0 may not exist.")
     return log_p, n

@@ -65,9 +65,8 @@ def _transitions(T: jax.Array):
     T = jnp.asarray(T)
     if T.ndim != 2 or T.shape[0] != T.shape[1] or len(T) < 2:
         raise ValueError(f"T must be a square matrix of two states or more, got shape {T.shape}.")
-    if not arguments.is_traced(T) and not (
-        bool(jnp.all(T >= 0)) and bool(jnp.allclose(jnp.sum(T, axis=1), 1, atol=1e-4))
-    ):
+    known = None if arguments.is_traced(T) else np.asarray(T)  # with NumPy: it computes at once inside jit too
+    if known is not None and not (np.all(known >= 0) and np.allclose(np.sum(known, axis=1), 1, atol=1e-4)):
         raise ValueError("each row of T must be probabilities with the sum 1: T_ab = P(next b | a). Transposed?")
     return T
 
