@@ -48,7 +48,8 @@ def by_likelihood(log_prob, params, split: bits.Split, key: jax.Array, settings:
     rate, epochs = settings["learning_rate"], settings["num_epochs"]
     if settings.get("cosine"):
         rate = optax.cosine_decay_schedule(rate, epochs * (len(split.train) // 100))
-    fit = likelihood_fit.fit(log_prob, params, *split[:2], key=key, num_epochs=epochs, learning_rate=rate)
+    options = dict(num_epochs=epochs, learning_rate=rate, weight_decay=settings.get("weight_decay", 0.0))
+    fit = likelihood_fit.fit(log_prob, params, *split[:2], key=key, **options)
     log_probs = jax.jit(partial(likelihood_fit.log_probs, log_prob))
     return {"epochs": fit.best} | {part: summary(log_probs(fit.params, x)) for part, x in split._asdict().items()}
 
@@ -98,7 +99,7 @@ def run(data: str, model: str, seed: int, settings: dict) -> dict:
         hidden = settings["hidden"]
         masks = made_masks.masks(made_masks.degrees(mask_key, np.arange(n), hidden))
         log_prob = lambda params, x: made.log_prob(params, masks, x)
-        return by_likelihood(log_prob, made.init(init_key, n, hidden), split, fit_key, settings)
+        return by_likelihood(log_prob, made.init(init_key, n, hidden, direct=True), split, fit_key, settings)
     if model == "mixture":
         mixture = binary_baselines.fit_mixture(fit_key, split.train, **settings)
     else:

@@ -3,7 +3,8 @@
     maximise (1/N) sum_i log p(x_i; params),   in minibatches of an epoch's random order
 
 Any model serves that is a function log_prob(params, x) of one example. What is returned are the parameters of the epoch
-whose mean log-likelihood of the validation examples was highest. Source: Kingma and Ba, Adam, ICLR 2015.
+whose mean log-likelihood of the validation examples was highest. Sources: Kingma and Ba, Adam, ICLR
+2015; Loshchilov and Hutter, ICLR 2019 (AdamW).
 """
 
 from collections.abc import Callable
@@ -49,6 +50,7 @@ def fit(
     num_epochs: int = 200,
     batch_size: int = 100,
     learning_rate: float | optax.Schedule = 3e-3,
+    weight_decay: float = 0.0,
     patience: int = 20,
 ) -> Fit:
     """Learns params by Adam until `patience` epochs in a row are no better on x_valid than the best one.
@@ -63,6 +65,7 @@ def fit(
       num_epochs: at most.
       batch_size: examples a step, from 1 to N.
       learning_rate: of Adam; a number, or a function of the step.
+      weight_decay: takes this times the rate off every parameter in a step (AdamW).
       patience: in epochs.
 
     Raises:
@@ -77,7 +80,8 @@ def fit(
     patience = arguments.whole("patience", patience, of="epochs")
     if not callable(learning_rate):
         learning_rate = arguments.number("learning_rate", learning_rate)
-    optimizer = optax.adam(learning_rate)
+    weight_decay = arguments.number("weight_decay", weight_decay, or_least=True)
+    optimizer = optax.adamw(learning_rate, weight_decay=weight_decay)
     epoch = jax.jit(partial(_epoch, log_prob, optimizer, batch_size))
     validate = jax.jit(lambda params: jnp.mean(log_probs(log_prob, params, x_valid)))
 

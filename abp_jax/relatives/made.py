@@ -2,12 +2,13 @@
 
     p(x) = prod_k p(x_k | x before k)                in any one order of the pixels
     h_l  = relu((M_l * W_l) h_{l-1} + b_l),          h_0 = x
-    p(x_k = 1 | x before k) = sigmoid of row k of (M_L * W_L) h_{L-1} + b_L
+    p(x_k = 1 | x before k) = sigmoid of row k of (M_L * W_L) h_{L-1} + b_L + (M_A * A) x
 
 The masks M, of `made_masks`, cut every path from a pixel to itself and to those before it. They are no parameters:
-`log_prob` takes both, so no optimizer moves a mask, and one set of weights serves several orders. Without hidden layers
-this is a logistic regression of each pixel on those before it. Source: Germain, Gregor, Murray and Larochelle, MADE:
-masked autoencoder for distribution estimation, ICML 2015.
+`log_prob` takes both, so no optimizer moves a mask, and one set of weights serves several orders. A are the direct
+connections, if there are any: with them the hidden units learn only what a logistic regression of each pixel on those
+before it leaves over. Without hidden layers that regression is all. Source: Germain, Gregor, Murray and Larochelle,
+MADE: masked autoencoder for distribution estimation, ICML 2015.
 """
 
 from collections.abc import Sequence
@@ -19,18 +20,24 @@ from jax.nn import log_sigmoid, relu, sigmoid
 from jax.scipy.special import logsumexp
 
 from abp_jax.images import arguments
-from abp_jax.relatives.made_masks import Masks
+from abp_jax.relatives.made_masks import Masks, before
 
 
 class MADE(NamedTuple):
-    """The parameters: of each layer its weight W_l, (units above, units below), and its bias b_l, (units above,)."""
+    """The parameters: of each layer its weight W_l, (units above, units below), and its bias b_l, (units above,).
+
+    direct: A, (n, n), of which only what leads to a later pixel is used; None without direct connections.
+    """
 
     weights: tuple[jax.Array, ...]
     biases: tuple[jax.Array, ...]
+    direct: jax.Array | None = None
 
 
-def init(key: jax.Array, num_pixels: int, hidden: Sequence[int] = ()) -> MADE:
-    """Draws weights from normal distributions of variance 2 / (units below); biases are zero. n >= 1.
+def init(key: jax.Array, num_pixels: int, hidden: Sequence[int] = (), direct: bool = False) -> MADE:
+    """Draws weights from normal distributions of variance 2 / (units below); biases are zero, and so is A. n >= 1.
+
+    direct: whether there are direct connections from the pixels to the outputs.
 
     Raises:
       TypeError, ValueError: a size is no whole number, or below 1; key is no key.
@@ -40,7 +47,7 @@ def init(key: jax.Array, num_pixels: int, hidden: Sequence[int] = ()) -> MADE:
     keys = jax.random.split(arguments.key(key), len(sizes) - 1)
     shapes = zip(keys, sizes[1:], sizes[:-1], strict=True)
     weights = tuple(jax.random.normal(k, (above, below)) * (2 / below) ** 0.5 for k, above, below in shapes)
-    return MADE(weights, tuple(jnp.zeros_like(W[:, 0]) for W in weights))
+    return MADE(weights, tuple(jnp.zeros_like(W[:, 0]) for W in weights), jnp.zeros((n, n)) if direct else None)
 
 
 def logits(made: MADE, masks: Masks, x: jax.Array) -> jax.Array:
@@ -53,9 +60,10 @@ def logits(made: MADE, masks: Masks, x: jax.Array) -> jax.Array:
     if [mask.shape for mask in masks.layers] != shapes:
         found = [mask.shape for mask in masks.layers]
         raise ValueError(f"masks must have the shapes of the weights, {shapes}, got {found}. Pass one order's masks.")
-    for layer, (W, b, M) in enumerate(zip(*made, masks.layers, strict=True)):
+    x = h
+    for layer, (W, b, M) in enumerate(zip(made.weights, made.biases, masks.layers, strict=True)):
         h = jnp.where(M, W, 0) @ (relu(h) if layer else h) + b
-    return h
+    return h if made.direct is None else h + jnp.where(before(masks.order), made.direct, 0) @ x
 
 
 def log_prob(made: MADE, masks: Masks, x: jax.Array) -> jax.Array:

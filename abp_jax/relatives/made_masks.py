@@ -76,6 +76,12 @@ def masks(degrees: Sequence[jax.Array]) -> Masks:
     return Masks(jnp.argsort(place), tuple(layers))
 
 
+def before(order: jax.Array) -> jax.Array:
+    """Returns the mask of direct connections, (n, n): in row k true for the pixels j that come before k, strictly."""
+    place = jnp.argsort(order)
+    return place[:, None] > place[None, :]
+
+
 def random_masks(key: jax.Array, num_pixels: int, hidden: Sequence[int], num_orders: int) -> Masks:
     """Draws masks for K orders, each order and its degrees at random: stacked, with a first axis of length K.
 
@@ -93,7 +99,7 @@ def paths(masks: Masks) -> np.ndarray:
 
     The product of the masks. With rows and columns in the order it must be strictly lower triangular: then x_k depends
     on pixels before it only. That the diagonal is zero is not enough, as two pixels may then depend on each other. And
-    where an entry below the diagonal is zero, x_k can't depend on that pixel at all.
+    where an entry below the diagonal is zero, x_k can't depend on that pixel at all, unless by a direct connection.
     """
     product = np.eye(len(masks.order), dtype=np.int64)
     for layer in masks.layers:

@@ -20,43 +20,47 @@ def float64():
         yield
 
 
-def model(n, hidden, size=1.0, seed=0):
-    return exact.as_large(made.init(jax.random.key(0), n, hidden), size, seed)
+def model(n, hidden, size=1.0, seed=0, direct=False):
+    return exact.as_large(made.init(jax.random.key(0), n, hidden, direct), size, seed)
 
 
 def masks_of(order, hidden, seed=0):
     return made_masks.masks(made_masks.degrees(jax.random.key(seed), order, hidden))
 
 
-@pytest.mark.parametrize("hidden", [(), (11,), (16, 13)])
-def test_the_probabilities_sum_to_one(float64, hidden):
+@pytest.mark.parametrize(("hidden", "direct"), [((), False), ((11,), False), ((16, 13), False), ((11,), True)])
+def test_the_probabilities_sum_to_one(float64, hidden, direct):
     """Over all 2^12 states, in an order drawn at random."""
     order = jax.random.permutation(jax.random.key(4), 12)
-    params = model(12, hidden, size=3.0 if len(hidden) < 2 else 1.0)
+    params = model(12, hidden, size=3.0 if len(hidden) < 2 else 1.0, direct=direct)
     p = exact.table(partial(made.log_prob, params, masks_of(order, hidden)), 12)
     assert abs(p.sum() - 1) < 1e-12
     assert p.max() < 0.9
 
 
+@pytest.mark.parametrize("direct", [False, True])
 @pytest.mark.parametrize("hidden", HIDDEN)
-def test_the_definition(float64, hidden):
-    """With the masks put on once and for all, in NumPy."""
-    masks, params = masks_of([2, 0, 1, 3], hidden), model(4, hidden)
+def test_the_definition(float64, hidden, direct):
+    """With the masks put on once and for all, in NumPy. In the order 2, 0, 1, 3 each pixel has those before it."""
+    masks, params = masks_of([2, 0, 1, 3], hidden), model(4, hidden, direct=direct)
+    earlier = np.array([[0, 0, 1, 0], [1, 0, 1, 0], [0, 0, 0, 0], [1, 1, 1, 0]])
+    A = earlier * np.asarray(params.direct) if direct else 0 * earlier
     weights = [np.where(M, W, 0) for M, W in zip(masks.layers, params.weights, strict=True)]
     for x in exact.all_states(4):
         h = x
         for W, b in zip(weights[:-1], params.biases[:-1], strict=True):
             h = np.maximum(W @ h + np.asarray(b), 0)
-        p = 1 / (1 + np.exp(-(weights[-1] @ h + np.asarray(params.biases[-1]))))
+        p = 1 / (1 + np.exp(-(weights[-1] @ h + np.asarray(params.biases[-1]) + A @ x)))
         expected = np.log(np.where(x, p, 1 - p)).sum()
         np.testing.assert_allclose(made.log_prob(params, masks, x), expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("direct", [False, True])
 @pytest.mark.parametrize("hidden", HIDDEN)
-def test_each_conditional_depends_on_what_comes_before_it(float64, hidden):
+def test_each_conditional_depends_on_what_comes_before_it(float64, hidden, direct):
     """In the order, not merely not on itself; and a change of a later pixel changes nothing, to the last digit."""
     order = np.array([3, 1, 5, 0, 2, 4])
-    masks, params = masks_of(order, hidden), model(6, hidden)
+    masks, params = masks_of(order, hidden), model(6, hidden, direct=direct)
     x = exact.all_states(6)[37]
     for place, j in enumerate(order):
         flipped = np.where(np.arange(6) == j, 1 - x, x)
