@@ -61,7 +61,7 @@ def test_every_control_redraws_and_the_sum_stays_one(viewer):
         assert viewer.drawing.svg != before and not viewer.message.value
         assert abs(viewer.total - 1) < 1e-12
         assert not np.triu(in_order(viewer)).any()
-    assert "earlier ones are not seen" in viewer.drawing.svg  # two units of random degrees are too few
+    assert "pairs are cut apart" in viewer.drawing.svg  # two units of random degrees are too few
     viewer.balanced.value = True
     assert len(viewer.degrees[1]) == 7 and (in_order(viewer)[np.tri(8, k=-1, dtype=bool)] > 0).all()
 
@@ -101,7 +101,15 @@ def test_a_clicked_output_lights_up_what_it_sees(viewer):
 
 def test_nonsense_from_the_browser_is_let_pass(viewer):
     before = viewer.drawing.svg
-    for clicked in ([], ["input"], ["input", 99, 1], ["output", "3", 2], ["hidden", 1, 3], [None, None], ["input", True]):
+    for clicked in (
+        [],
+        ["input"],
+        ["input", 99, 1],
+        ["output", "3", 2],
+        ["hidden", 1, 3],
+        [None, None],
+        ["input", True],
+    ):
         viewer.drawing.clicked = clicked
     assert viewer.drawing.svg == before and not viewer.message.value
 

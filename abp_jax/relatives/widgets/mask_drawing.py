@@ -76,9 +76,9 @@ def _network(degrees: list, masks: made_masks.Masks, alive: list, output: int, c
 
 def _masks(masks: made_masks.Masks, alive: list):
     """The masks in a row, the lowest layer's first; what leads to the output coloured."""
-    most = max(sum(mask.shape[1] for mask in masks.layers), max(mask.shape[0] for mask in masks.layers) * 2)
-    cell = min(11.0, (420 - 20 * len(masks.layers)) / most)
+    wide, high = (sum(mask.shape[1] for mask in masks.layers), max(mask.shape[0] for mask in masks.layers))
     x, y = 500.0, 52
+    cell = min(11.0, (420 - 20 * len(masks.layers)) / wide, (_top(len(masks.order)) - 50 - y) / high)
     yield _text(x, 22, "the masks", INK, size=14, anchor="start", weight="bold")
     for layer, mask in enumerate(masks.layers):
         rows, columns = mask.shape
@@ -95,7 +95,7 @@ def _paths(masks: made_masks.Masks, output: int):
     """The path counts, rows and columns in the order: blue where they may be, red where they may not."""
     order, n = [int(k) for k in masks.order], len(masks.order)
     counts = made_masks.paths(masks)[np.ix_(order, order)]
-    x, y = 532, HEIGHT - 30 - n * CELL
+    x, y = 532, _top(n)
     yield _text(500, y - 30, "paths from input (column) to output (row), in the order", INK, 14, "start", "bold")
     for a, b in np.ndindex(n, n):
         later, count = a > b, counts[a, b]
@@ -120,11 +120,16 @@ def _paths(masks: made_masks.Masks, output: int):
     wrong, cut = int((counts[~later] > 0).sum()), int((counts[later] == 0).sum())
     notes = [
         ("strictly triangular: no output", BLUE) if not wrong else ("not strictly triangular:", RED),
-        ("sees itself or a later pixel", BLUE) if not wrong else (f"{wrong} entries may not be there", RED),
-        ("and every earlier one is seen", BLUE) if not cut else (f"but {cut} earlier ones are not seen", RED),
+        ("sees itself or a later pixel", BLUE) if not wrong else (f"entries that may not be: {wrong}", RED),
+        ("and every earlier one is seen", BLUE) if not cut else (f"but pairs are cut apart: {cut}", RED),
     ]
     for line, (text, color) in enumerate(notes):
         yield _text(x + n * CELL + 12, y + 20 + 20 * line, text, color, size=12, anchor="start")
+
+
+def _top(n: int):
+    """Where the path matrix of n pixels begins."""
+    return min(248, HEIGHT - 30 - n * CELL)
 
 
 def _box(x: float, y: float, side: float, fill: str, more: str = ""):

@@ -58,7 +58,7 @@ class MaskViewer(ipywidgets.VBox):
       TypeError, ValueError: an argument is no whole number, or out of its range.
     """
 
-    order = traitlets.Tuple()
+    order = traitlets.Any(())
     output = traitlets.Int()
 
     def __init__(self, num_pixels: int = 8, num_hidden: int = 8, *, num_layers: int = 1, seed: int = 0):
@@ -92,7 +92,7 @@ class MaskViewer(ipywidgets.VBox):
 
     @traitlets.validate("order")
     def _permutation(self, proposal: dict) -> tuple[int, ...]:
-        n = len(self._states[0])
+        n = self._states.shape[1]
         try:
             order = tuple(int(k) for k in proposal["value"])
         except (TypeError, ValueError):
