@@ -7,7 +7,7 @@ import anywidget
 import traitlets
 
 from abp_jax.relatives.tables import Table
-from abp_jax.relatives.widgets.beliefs import Network
+from abp_jax.relatives.widgets.beliefs import Beliefs, Network
 from abp_jax.widgets.encoding import WITHOUT_WIDGETS
 
 FOLDER = Path(__file__).parent
@@ -77,6 +77,11 @@ class EvidenceExplorer(anywidget.AnyWidget):
         self._update()
         self.observe(self._update, names=["evidence", "query"])
 
+    @property
+    def beliefs(self) -> Beliefs:
+        """What follows from the evidence that is set, and what the other nodes would tell about the query."""
+        return self.network.beliefs(self.evidence, self.query)
+
     def _repr_mimebundle_(self, **options):
         bundle = super()._repr_mimebundle_(**options)
         data = bundle[0] if isinstance(bundle, tuple) else bundle
@@ -101,7 +106,7 @@ class EvidenceExplorer(anywidget.AnyWidget):
 
     def _what_follows(self):
         network, evidence, query = self.network, self.evidence, self.query
-        beliefs = network.beliefs(evidence, query)
+        beliefs = self.beliefs
         title = lambda node: network.titles[node]
         known = ", ".join(f"{title(node)} = {network.values[node][value]}" for node, value in evidence.items())
         says = (

@@ -65,7 +65,7 @@ def draw_graph(
     """Draws a graph with a disc for each node.
 
     Args:
-      positions: node -> (x, y); discs have the radius 0.24.
+      positions: node -> (x, y); about one unit apart.
       arrows, lines: pairs of nodes, from the first to the second.
       known: nodes that are drawn dark; faint: nodes that are hardly drawn, and so is what ends there.
       strong, dashed: those of the arrows or lines, in either order of the pair, that are drawn in red, or dashed.
@@ -75,10 +75,9 @@ def draw_graph(
     strong, dashed = either(strong), either(dashed)
     for pairs, style in ((arrows, "-|>"), (lines, "-")):
         for a, b in pairs:
-            start, end = (np.array(positions[node], float) for node in (a, b))
-            unit = (end - start) / np.linalg.norm(end - start)
             picked, broken = frozenset((a, b)) in strong, frozenset((a, b)) in dashed
-            _arrow(ax, start + 0.26 * unit, end - 0.26 * unit, picked, style, broken, 0.25 if {a, b} & faint else 1)
+            alpha = 0.25 if {a, b} & faint else 1.0
+            _arrow(ax, positions[a], positions[b], picked, style, broken, alpha, shrink=12)
     for node, (x, y) in positions.items():
         color = KNOWN if node in known else "white"
         ax.plot(
@@ -92,11 +91,11 @@ def draw_graph(
     return ax
 
 
-def _arrow(ax, start, end, strong, style="-|>", broken=False, alpha=1.0):
+def _arrow(ax, start, end, strong, style="-|>", broken=False, alpha=1.0, shrink=0):
     color, width = (ACCENT, 2.4) if strong else (LINE, 1.3)
     ax.add_patch(
         FancyArrowPatch(
             *(start, end), arrowstyle=style, color=color, linewidth=width, linestyle="--" if broken else "-",
-            mutation_scale=13, shrinkA=0, shrinkB=0, alpha=alpha, zorder=1,
+            mutation_scale=13, shrinkA=shrink, shrinkB=shrink, alpha=alpha, zorder=1,
         )
     )  # fmt: skip
