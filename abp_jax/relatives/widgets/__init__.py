@@ -1,1 +1,1 @@
-"""What the relatives show on the screen. Each is imported on its own page; nothing else needs it."""
+"""What is on the screen beside the pages on bits: each widget in a file of its own."""
