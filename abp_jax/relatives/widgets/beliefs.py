@@ -137,7 +137,7 @@ class Network:
                 found[parent, child] = tuple(ends)
         return found
 
-    def _by_the_joint_table(self, possible):
+    def _by_the_joint_table(self, possible: Sequence[jax.Array]):
         """P(evidence), each posterior, and the mutual information of each pair, from one factor for each variable."""
         evidence = [Table((node,), values) for node, values in zip(self.nodes, possible, strict=True)]
         product = tables.product([*self.conditionals, *evidence], self.nodes)
@@ -151,7 +151,7 @@ class Network:
         return total, posterior, information
 
 
-def _check_conditionals(conditionals):
+def _check_conditionals(conditionals: Sequence[Table]):
     """Node -> parents, once each variable has one table, and its rows are probabilities."""
     children = [table.variables[-1] for table in conditionals]
     if not children or sorted(children) != sorted({name for table in conditionals for name in table.variables}):
@@ -173,7 +173,7 @@ def _check_conditionals(conditionals):
     return parents
 
 
-def _check_positions(positions, nodes):
+def _check_positions(positions: Mapping[str, Sequence[float]], nodes: Sequence[str]):
     try:
         places = {node: tuple(float(v) for v in positions[node]) for node in nodes}
     except (KeyError, TypeError, ValueError):

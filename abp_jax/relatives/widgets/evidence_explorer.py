@@ -98,7 +98,7 @@ class EvidenceExplorer(anywidget.AnyWidget):
             raise traitlets.TraitError(str(error)) from None
         return evidence if proposal["trait"].name == "evidence" else proposal["value"]
 
-    def _update(self, _=None):
+    def _update(self, _: dict | None = None):
         try:
             self._shown, self._failure = self._what_follows(), ""
         except Exception as error:  # it would be lost in a log that nobody reads

@@ -91,7 +91,16 @@ def draw_graph(
     return ax
 
 
-def _arrow(ax, start, end, strong, style="-|>", broken=False, alpha=1.0, shrink=0):
+def _arrow(
+    ax: Axes,
+    start: Sequence[float],
+    end: Sequence[float],
+    strong: bool,
+    style: str = "-|>",
+    broken: bool = False,
+    alpha: float = 1.0,
+    shrink: float = 0.0,
+):
     color, width = (ACCENT, 2.4) if strong else (LINE, 1.3)
     ax.add_patch(
         FancyArrowPatch(
