@@ -28,7 +28,8 @@ from experiments.records import Records
 
 SEEDS = (0, 1, 2)
 DATA = {"digits": bits.load_digits, "clothes": bits.load_clothes}
-CHAINS, TEMPERATURES, LONG_CHAIN = 100, 3000, 1000  # of the brackets; their way back starts after a long chain each
+CHAINS = {16: 1000, 20: 1000, 64: 100, 200: 100}  # of the brackets, by the number of hidden units
+TEMPERATURES, LONG_CHAIN = 3000, 1000  # where draws can't be exact, the way back starts after a long chain each
 EPOCHS = {"digits": 200, "clothes": 60}
 MODELS = {
     "independent pixels": {},
@@ -62,28 +63,33 @@ def summary(log_probs: jax.Array) -> list[float]:
 
 
 def boltzmann(split: bits.Split, key: jax.Array, settings: dict) -> dict:
-    """Learns a restricted Boltzmann machine. log Z is exact, or bracketed where the hidden layer is larger."""
+    """Learns a restricted Boltzmann machine. log Z is exact, or bracketed where the hidden layer is larger.
+
+    annealed: log Z by the mean weight, forth and back; mean logs: of the weights, below log Z and above it.
+    """
     start_key, fit_key, draws_key, bracket_key = jax.random.split(key, 4)
     start = rbm_learning.initial(start_key, split.train, settings["hidden"])
     options = {name: value for name, value in settings.items() if name != "hidden"}
     machine, record = rbm_learning.fit(start, split.train, key=fit_key, **options)
     result = {"reconstruction error": round(float(record.reconstruction_error[-1]), 5)}
     base = rbm.base_rates(split.train)
-    b = jnp.linspace(0, 1, TEMPERATURES + 1)
+    b, num = jnp.linspace(0, 1, TEMPERATURES + 1), CHAINS.get(settings["hidden"], 100)
     if settings["hidden"] <= 20:
         low = high = jax.jit(rbm.log_partition)(machine)
-        draws = rbm.exact_draws(draws_key, machine, CHAINS)
+        draws = rbm.exact_draws(draws_key, machine, num)
     else:
-        keys = jax.random.split(draws_key, CHAINS)
+        keys = jax.random.split(draws_key, num)
         long = jax.jit(jax.vmap(lambda key, v: rbm.block_gibbs(key, machine, v, LONG_CHAIN)))
-        draws = long(keys, jnp.asarray(split.train[:CHAINS]))
+        draws = long(keys, jnp.asarray(split.train[:num]))
     bracket = partial(annealed_importance.annealed_bracket, inverse_temperatures=b)
     found = jax.jit(bracket)(bracket_key, machine, base, draws)
     if settings["hidden"] > 20:
-        low, high = found.lower, found.upper
+        low, high = sorted((float(found.lower), float(found.upper)))  # two estimates, which may change places
+    means = [float(jnp.mean(found.log_weights)), float(jnp.mean(found.reverse_log_weights))]
     free = {part: -jax.jit(jax.vmap(partial(rbm.free_energy, machine)))(x) for part, x in split._asdict().items()}
     result |= {part: summary(values - high) for part, values in free.items()}  # at least so much
-    return result | {"log Z": [float(low), float(high)], "annealed": [float(found.lower), float(found.upper)]}
+    estimates = {"annealed": [float(found.lower), float(found.upper)], "mean logs": means}
+    return result | {"log Z": [float(low), float(high)]} | estimates
 
 
 def run(data: str, model: str, seed: int, settings: dict) -> dict:

@@ -186,6 +186,15 @@ def test_models_of_bits_are_measured_by_their_test_images():
     assert chain["epochs"] == 2 and 64 * np.log(0.5) < chain["test"][0] < -18  # better than coins
 
 
+def test_annealed_importance_sampling_on_record_holds_the_exact_log_z():
+    results = [run["result"] for run in shipped("binary").values() if run["settings"].get("hidden") in (16, 20)]
+    assert len(results) == 12
+    for result in results:
+        log_z, (below, above) = result["log Z"][0], result["mean logs"]
+        assert below <= log_z <= above
+        np.testing.assert_allclose(result["annealed"], log_z, atol=0.1)
+
+
 def test_again_forgets_one_experiment_and_no_other(tmp_path):
     names = ["with whitening, 16 wide", "without whitening, 16 wide", "regime good, 16 wide", "incomplete P.5, 16 wide"]
     for name in names:
