@@ -199,38 +199,33 @@ def draw(chains: Chains, k: int, shape: tuple[int, int], band: tuple[float, floa
     pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(26)
     padded = np.full((num, -(-hidden // columns) * columns), np.nan)
     padded[:, :hidden] = chains.h[:, k]
-    rows = [
-        ("start", chains.v[:, 0], shape),
-        (f"v, k = {k}", chains.v[:, k], shape),
-        (f"h, k = {k}", padded, (-1, columns)),
-    ]
-    for row, (name, values, form) in enumerate(rows):
+    visible = [("start", chains.v[:, 0], shape), (f"v, k = {k}", chains.v[:, k], shape)]
+    for row, (name, values, form) in enumerate([*visible, (f"h, k = {k}", padded, (-1, columns))]):
         top = TOP + row * (CELL + GAP)
         pen.text((0, top + CELL / 2), name, INK, font, anchor="lm")
         for i, one in enumerate(values):
-            place = (LEFT + i * (CELL + GAP), top)
-            canvas.paste(_tiles(one.reshape(form), lines=row == 2), place)
+            canvas.paste(_tiles(one.reshape(form), hidden=row == 2), (LEFT + i * (CELL + GAP), top))
     _energies(pen, chains.free_energy, k, (width + 110, TOP, width + 90 + PLOT, height - TOP), band)
     return np.asarray(canvas.reduce(2))
 
 
-def _tiles(values: np.ndarray, lines: bool):
+def _tiles(values: np.ndarray, hidden: bool):
     """Bits as squares, white for 1 on black; hidden ones apart from each other, in colour for 1. nan: no bit."""
-    on, off = (CHAIN, PALE) if lines else ((255, 255, 255), (0, 0, 0))
-    side = CELL // max(values.shape)
+    on, off = (CHAIN, PALE) if hidden else ((255, 255, 255), (0, 0, 0))
+    side = max(1, CELL // max(values.shape))
     colors = np.where(values[..., None] > 0.5, on, off)
     colors[np.isnan(values)] = 255
     tile = np.kron(colors, np.ones((side, side, 1))).astype(np.uint8)
-    if lines:
-        tile[::side] = tile[:, ::side] = 255
-        tile[1::side] = tile[:, 1::side] = 255
+    if hidden:
+        for edge in (0, 1):
+            tile[edge::side] = tile[:, edge::side] = 255
     return Image.fromarray(tile)
 
 
 def _energies(pen: ImageDraw.ImageDraw, energies: np.ndarray, k: int, box: tuple, band: tuple | None):
     """Draws the free energy of each chain over log(1 + k), pale as a whole and strong up to k."""
     left, top, right, bottom = box
-    low, high = (pick([*energies.ravel(), *(band or ())]) for pick in (np.min, np.max))
+    low, high = (float(pick([*energies.ravel(), *(band or ())])) for pick in (np.min, np.max))
     font, span = ImageFont.load_default(24), (high - low) or 1.0
     x = left + (right - left) * np.log1p(np.arange(energies.shape[1])) / np.log1p(energies.shape[1] - 1)
     level = lambda value: bottom - 8 - (bottom - top - 16) * (value - low) / span
