@@ -85,16 +85,16 @@ class CompletionViewer(ipywidgets.VBox):
         self._complete = jax.jit(jax.vmap(complete, (0, None, None)))
         self._check(complete)
         options = [(name, i) for i, name in enumerate(names)]
-        self.choice = ipywidgets.Dropdown(options=options, description="image", layout={"width": "210px"})
+        self.choice = ipywidgets.Dropdown(options=options, description="image", layout={"width": "200px"})
         self.slider = ipywidgets.IntSlider(
             n // 2 // self.shape[1] * self.shape[1],
             max=n,
             step=self.shape[1],
             description="known",
-            layout={"width": "380px"},
+            layout={"width": "340px"},
         )
         self.pixels = ipywidgets.Checkbox(description="pixel by pixel", indent=False, layout={"width": "120px"})
-        self.again = ipywidgets.Button(description="another draw", icon="refresh")
+        self.again = ipywidgets.Button(description="another draw", icon="refresh", layout={"width": "124px"})
         self.image, self.message = ipywidgets.Image(format="png", layout={"max_width": "100%"}), ipywidgets.HTML()
         self._draw()
         for control in (self.slider, self.choice):
