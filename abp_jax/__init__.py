@@ -18,6 +18,8 @@ Beside it:
 - compilation: programs, compilation_cache, compiler
 - training: long runs. loop, session, settings, devices, checkpoints, generator_files, optimizers, stability, records
 - evaluation: how good. quadrature, evidence, diagnostics, metrics, between, comparison, paths, baselines
+- relatives: other models of binary data, each with an exact answer: from Bayesian networks to MADE; imported when
+  first used
 - widgets: what is on the screen. explorer, laboratory, monitor; imported when first used
 """
 
@@ -67,6 +69,7 @@ _ON_FIRST_USE = {  # name: where it is
     "laboratory": "widgets",
     "monitor": "widgets",
     "plots": "",
+    "relatives": "",
     "widgets": "",
 }
 

@@ -4,7 +4,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from experiments import against_pca, exercise, incomplete, regimes, whitening
+from experiments import against_pca, binary, exercise, incomplete, regimes, whitening
 from experiments.records import CHECKPOINTS, FOLDER
 
 EXPERIMENTS = {  # the names of their checkpoints begin with the second, if they keep any
@@ -13,6 +13,7 @@ EXPERIMENTS = {  # the names of their checkpoints begin with the second, if they
     "incomplete": (incomplete.incomplete, ("incomplete",)),
     "against_pca": (against_pca.against_pca, ("against_pca",)),
     "exercise": (exercise.exercise, ()),
+    "binary": (binary.binary, ()),
 }
 
 

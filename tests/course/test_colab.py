@@ -98,7 +98,7 @@ def test_bundle_is_the_notebook_and_one_folded_cell(file, wheel):
     nbformat.validate(nbformat.from_dict(bundle))
     code = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     code_of = "".join(code).replace('load_experiment("exercise")', "")
-    asks = any(name in code_of for name in ("load_fashion_mnist", "load_experiment"))
+    asks = any(name in code_of for name in ("load_fashion_mnist", "load_clothes", "load_experiment"))
     assert len(json.dumps(bundle, indent=1).encode()) < (12_500_000 if asks else 5_000_000)
     first = next(i for i, cell in enumerate(notebook["cells"]) if cell["cell_type"] == "code")
     carrier = bundle["cells"].pop(first)
@@ -129,6 +129,7 @@ def test_clothes_are_in_the_bundles_that_ask_for_them(wheel, tmp_path):
     for line, carried in (
         ("abp.load_lion_tiger()", smaller),
         ("abp.load_fashion_mnist(5)", clothes),
+        ("bits.load_clothes()", clothes),
         ("abp.load_experiment", clothes),
         ('abp.load_experiment("exercise")', exercise),
     ):

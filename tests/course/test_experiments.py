@@ -12,7 +12,7 @@ import pytest
 
 import abp_jax as abp
 from abp_jax.training import records
-from experiments import against_pca, exercise, incomplete, recipe, regimes, whitening
+from experiments import against_pca, binary, exercise, incomplete, recipe, regimes, whitening
 from experiments.__main__ import EXPERIMENTS, forget
 from experiments.records import Records
 
@@ -54,6 +54,8 @@ def test_shipped_records_are_of_the_present_settings():
     for (d, _), name in records.AGAINST_PCA.items():
         expected = against_pca.SETTINGS | {"last_sigma": against_pca.LAST_SIGMA[d]}
         assert shipped("against_pca")[name]["settings"] == expected
+    expected = {name: json.loads(json.dumps(settings)) for name, (*_, settings) in binary.runs().items()}
+    assert {name: run["settings"] for name, run in shipped("binary").items()} == expected
     assert list(shipped("exercise")) == list(records.EXERCISE.values())
     for (variant, _), name in records.EXERCISE.items():
         expected = exercise.SIZES | exercise.VARIANTS[variant] | dict(num_iterations=600)
@@ -173,6 +175,26 @@ def test_least_squares_has_the_projections_and_is_the_nearest_to_black():
     np.testing.assert_allclose(incomplete.nearest_to_black(-A.sum(axis=1)[None], A), -1, atol=1e-6)
 
 
+def test_models_of_bits_are_measured_by_their_test_images():
+    independent = binary.run("digits", "independent pixels", 0, {})
+    np.testing.assert_allclose(independent["test"], [-25.20, 0.22], atol=0.01)
+    settings = dict(hidden=4, method="pcd", learning_rate=0.2, steps=500)
+    machine = binary.run("digits", "RBM 4", 0, settings)
+    assert independent["test"][0] + 1 < machine["test"][0] < -18
+    np.testing.assert_allclose(machine["annealed"], machine["log Z"], atol=0.1)
+    chain = binary.run("digits", "chain", 0, dict(learning_rate=3e-3, num_epochs=2))
+    assert chain["epochs"] == 2 and 64 * np.log(0.5) < chain["test"][0] < -18  # better than coins
+
+
+def test_annealed_importance_sampling_on_record_holds_the_exact_log_z():
+    results = [run["result"] for run in shipped("binary").values() if run["settings"].get("hidden") in (16, 20)]
+    assert len(results) == 12
+    for result in results:
+        log_z, (below, above) = result["log Z"][0], result["mean logs"]
+        assert below <= log_z <= above
+        np.testing.assert_allclose(result["annealed"], log_z, atol=0.1)
+
+
 def test_again_forgets_one_experiment_and_no_other(tmp_path):
     names = ["with whitening, 16 wide", "without whitening, 16 wide", "regime good, 16 wide", "incomplete P.5, 16 wide"]
     for name in names:
@@ -186,7 +208,7 @@ def test_again_forgets_one_experiment_and_no_other(tmp_path):
     forget("whitening", tmp_path, tmp_path / "checkpoints")
     assert left() == ["incomplete P.5, 16 wide"]
     records_left = sorted(path.stem for path in tmp_path.glob("*.json"))
-    assert records_left == ["against_pca", "exercise", "incomplete"]
+    assert records_left == ["against_pca", "binary", "exercise", "incomplete"]
     forget("whitening", tmp_path, tmp_path / "checkpoints")  # nothing there: nothing to do
 
 

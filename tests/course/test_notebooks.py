@@ -44,6 +44,12 @@ def test_the_course_is_complete():
         "13_against_pca",
         "14_incomplete_data",
         "15_scaling_up",
+        "16_bayesian_networks",
+        "17_markov_networks_and_gibbs_sampling",
+        "18_restricted_boltzmann_machine",
+        "19_contrastive_divergence",
+        "20_nade",
+        "21_made",
     ]
 
 
