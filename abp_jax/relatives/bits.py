@@ -6,6 +6,7 @@ State k of 2^n is k in binary, the first bit the most significant: a table of sh
 row by row, has the order of `states`. Images become bits by a threshold, not by a draw: everyone has the same ones.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -94,6 +95,18 @@ def binarise(images: np.ndarray, threshold: float = 0.0) -> np.ndarray:
     if images.ndim < 2:
         raise ValueError(f"images must have shape (n, ...), got {images.shape}. Give a single one as image[None].")
     return np.float32(images.reshape(len(images), -1) >= threshold)
+
+
+def image_shape(shape: Sequence[int] | None, n: int) -> tuple[int, int]:
+    """Returns (height, width) of images of n pixels: as given, or for None a square.
+
+    Raises:
+      ValueError: the two don't make n pixels.
+    """
+    found = (math.isqrt(n),) * 2 if shape is None else tuple(shape)
+    if len(found) != 2 or math.prod(found) != n:
+        raise ValueError(f"shape must be (height, width) with {n} pixels in all, got {shape}.")
+    return found
 
 
 def split(x: np.ndarray, sizes: Sequence[int]) -> Split:

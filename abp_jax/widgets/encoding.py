@@ -1,11 +1,14 @@
 """What the live pictures in a notebook share: images as bytes, and a word where no widget can show."""
 
 import base64
+import html
 import io
 import os
 import re
+from collections.abc import Callable
 from typing import Any
 
+import ipywidgets
 import numpy as np
 from PIL import Image
 
@@ -15,6 +18,20 @@ WITHOUT_WIDGETS = (
     "The {}: run this cell in JupyterLab, Notebook 7 or Colab to see it. If nothing but this line shows: "
     "pip install --upgrade anywidget ipywidgets, start Jupyter again and reload the page."
 )
+
+
+def guarded(message: ipywidgets.HTML, callback: Callable[[], Any]) -> Callable[[Any], None]:
+    """Returns an observer that calls `callback()`. An exception would be lost in a log that nobody reads: `message`
+    shows it instead.
+    """
+
+    def show_errors(_):
+        try:
+            callback()
+        except Exception as error:
+            message.value = f"<b>{type(error).__name__}:</b> {html.escape(str(error))}"
+
+    return show_errors
 
 
 def readable(text: Any) -> str:

@@ -7,7 +7,6 @@ slider moves: a model that draws its uniform numbers from the key first, all of 
 """
 
 import html
-import math
 from collections.abc import Callable, Sequence
 
 import ipywidgets
@@ -17,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from abp_jax.images import arguments
 from abp_jax.relatives import bits
-from abp_jax.widgets.encoding import encoded
+from abp_jax.widgets.encoding import encoded, guarded
 
 PAPER, INK, UNKNOWN = (232, 232, 232), (40, 40, 40), (250, 250, 250)
 DRAWN_PAPER, DRAWN_INK = (253, 226, 217), (228, 87, 46)
@@ -76,7 +75,7 @@ class CompletionViewer(ipywidgets.VBox):
     ):
         self.images, self.key, self.draw = bits.checked("images", images), arguments.key(key), 0
         n = self.images.shape[1]
-        self.shape, self.order = _shape(shape, n), _order(order, n)
+        self.shape, self.order = bits.image_shape(shape, n), _order(order, n)
         self.num_completions = arguments.whole("num_completions", num_completions, of="completions")
         self.num_averaged = arguments.whole("num_averaged", num_averaged, least=self.num_completions)
         names = [f"image {i + 1}" for i in range(len(images))] if names is None else list(names)
@@ -98,9 +97,9 @@ class CompletionViewer(ipywidgets.VBox):
         self.image, self.message = ipywidgets.Image(format="png", layout={"max_width": "100%"}), ipywidgets.HTML()
         self._draw()
         for control in (self.slider, self.choice):
-            control.observe(self._guarded(self._draw), names="value")
-        self.pixels.observe(self._guarded(self._change_step), names="value")
-        self.again.on_click(self._guarded(self._draw_again))
+            control.observe(guarded(self.message, self._draw), names="value")
+        self.pixels.observe(guarded(self.message, self._change_step), names="value")
+        self.again.on_click(guarded(self.message, self._draw_again))
         controls = ipywidgets.HBox([self.choice, self.slider, self.pixels, self.again], layout={"flex_flow": "wrap"})
         super().__init__([controls, self.image, self.message])
 
@@ -184,25 +183,6 @@ class CompletionViewer(ipywidgets.VBox):
 
     def _change_step(self):
         self.slider.step = 1 if self.pixels.value else self.shape[1]
-
-    def _guarded(self, callback: Callable):
-        """An exception in a callback would be lost in a log that nobody reads: it is shown instead."""
-
-        def show_errors(_):
-            try:
-                callback()
-            except Exception as error:
-                self.message.value = f"<b>{type(error).__name__}:</b> {html.escape(str(error))}"
-
-        return show_errors
-
-
-def _shape(shape: tuple[int, int] | None, n: int):
-    side = math.isqrt(n)
-    found = (side, side) if shape is None else tuple(shape)
-    if len(found) != 2 or math.prod(found) != n:
-        raise ValueError(f"shape must be (height, width) with height * width = {n} pixels, got {shape}.")
-    return found
 
 
 def _order(order: np.ndarray | None, n: int):

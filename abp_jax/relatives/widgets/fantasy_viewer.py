@@ -4,8 +4,7 @@ What such a machine draws by itself, without data, Hinton called its fantasies. 
 only shows them. Pictures are drawn without matplotlib, which is too slow for a slider: twice as large, then halved.
 """
 
-import html
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -18,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from abp_jax.images import arguments
 from abp_jax.relatives import bits
 from abp_jax.relatives.rbm import RBM, free_energy, hidden_logits, visible_logits
-from abp_jax.widgets.encoding import WITHOUT_WIDGETS, encoded
+from abp_jax.widgets.encoding import WITHOUT_WIDGETS, encoded, guarded
 
 MOST_CHAINS = 12
 STARTS = ("data", "noise")
@@ -98,7 +97,7 @@ class FantasyViewer(ipywidgets.VBox):
         self._images = bits.checked("images", images, self.rbm.b.size).astype(self.rbm.W.dtype)
         if len(self._images) > MOST_CHAINS:
             raise ValueError(f"images must be at most {MOST_CHAINS}, one for each chain; got {len(self._images)}.")
-        self._shape = _shape(shape, self.rbm.b.size)
+        self._shape = bits.image_shape(shape, self.rbm.b.size)
         self.num_steps, self.restarts = arguments.whole("num_steps", num_steps), 0
         self.band = None if draws is None else self._band(bits.checked("draws", draws, self.rbm.b.size))
         self._run()
@@ -108,9 +107,9 @@ class FantasyViewer(ipywidgets.VBox):
         self.image, self.message = ipywidgets.Image(format="png"), ipywidgets.HTML()
         self.image.layout.object_fit = "contain"
         self._draw()
-        self.slider.observe(self._guarded(self._draw), names="value")
-        self.start.observe(self._guarded(self._draw), names="value")
-        self.again.on_click(self._guarded(self._start_again))
+        self.slider.observe(guarded(self.message, self._draw), names="value")
+        self.start.observe(guarded(self.message, self._draw), names="value")
+        self.again.on_click(guarded(self.message, self._start_again))
         super().__init__([ipywidgets.HBox([self.start, self.again]), self.slider, self.image, self.message])
 
     def chains(self, start: str = "data") -> Chains:
@@ -155,17 +154,6 @@ class FantasyViewer(ipywidgets.VBox):
         self._run()
         self._draw()
 
-    def _guarded(self, callback: Callable):
-        """An exception in a callback would be lost in a log that nobody reads: it is shown instead."""
-
-        def show_errors(_):
-            try:
-                callback()
-            except Exception as error:
-                self.message.value = f"<b>{type(error).__name__}:</b> {html.escape(str(error))}"
-
-        return show_errors
-
 
 def _machine(rbm: RBM) -> RBM:
     try:
@@ -176,14 +164,6 @@ def _machine(rbm: RBM) -> RBM:
     if not all(bool(jnp.all(jnp.isfinite(p))) for p in (W, b, c)):
         raise ValueError("rbm must have finite parameters, but holds nan or infinite values.")
     return RBM(W, b, c)
-
-
-def _shape(shape: Sequence[int] | None, visible: int):
-    if shape is None:
-        shape = (round(visible**0.5),) * 2
-    if len(shape) != 2 or shape[0] * shape[1] != visible:
-        raise ValueError(f"shape must be (height, width) with {visible} pixels in all, got {tuple(shape)}.")
-    return tuple(shape)
 
 
 def draw(chains: Chains, k: int, shape: tuple[int, int], band: tuple[float, float] | None = None) -> np.ndarray:

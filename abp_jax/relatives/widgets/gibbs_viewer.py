@@ -3,8 +3,7 @@
 The chains are run bit by bit, as `gibbs.sample` does; mu T^k comes from the transition matrix. Neither knows the other.
 """
 
-import html
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ import numpy as np
 from abp_jax.images import arguments
 from abp_jax.relatives import bits, gibbs, tables
 from abp_jax.relatives.widgets import gibbs_picture
-from abp_jax.widgets.encoding import encoded
+from abp_jax.widgets.encoding import encoded, guarded
 
 NUM_STEPS = 100
 LARGEST = 5  # bits: 32 states have room in the picture
@@ -100,10 +99,10 @@ class GibbsViewer(ipywidgets.VBox):
         self.image = ipywidgets.Image(format="png", layout={"max_width": "100%"}, **gibbs_picture.SIZE)
         self.message = ipywidgets.HTML()
         self._draw()
-        redraw = self._guarded(self._draw)
+        redraw = guarded(self.message, self._draw)
         for control in (self.slider, self.scan, self.start):
             control.observe(redraw, names="value")
-        self.again.on_click(self._guarded(self._other_draws))
+        self.again.on_click(guarded(self.message, self._other_draws))
         rows = [ipywidgets.HBox([self.scan, self.start, self.again]), self.slider, self.image, self.message]
         super().__init__(rows)
 
@@ -150,17 +149,6 @@ class GibbsViewer(ipywidgets.VBox):
     def _other_draws(self):
         self._draws, self._runs = self._draws + 1, {}
         self._draw()
-
-    def _guarded(self, callback: Callable):
-        """An exception in a callback would be lost in a log that nobody reads: it is shown instead."""
-
-        def show_errors(_):
-            try:
-                callback()
-            except Exception as error:
-                self.message.value = f"<b>{type(error).__name__}:</b> {html.escape(str(error))}"
-
-        return show_errors
 
 
 @partial(jax.jit, static_argnames="scan")

@@ -1,7 +1,5 @@
 """The mask viewer: change the order and the degrees of a MADE, and see what each output can see, and what p sums to."""
 
-import html
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import traitlets
 from abp_jax.images import arguments
 from abp_jax.relatives import made_masks
 from abp_jax.relatives.widgets import mask_drawing
+from abp_jax.widgets.encoding import guarded
 
 FOLDER = Path(__file__).parent
 MOST_PIXELS, MOST_HIDDEN = 10, 16
@@ -84,11 +83,11 @@ class MaskViewer(ipywidgets.VBox):
         self.order, self.output = tuple(range(n)), n // 2
         self.draw()
         for control in (self.seed, self.hidden, self.layers, self.balanced, self.broken):
-            control.observe(self._guarded(lambda _: self.draw()), names="value")
-        self.observe(self._guarded(lambda _: self.draw()), names=["order", "output"])
-        self.shuffle.on_click(self._guarded(lambda _: self._set_order(self._shuffles.permutation(n))))
-        self.reset.on_click(self._guarded(lambda _: self._set_order(range(n))))
-        self.drawing.observe(self._guarded(lambda change: self._click(change["new"])), names="clicked")
+            control.observe(guarded(self.message, self.draw), names="value")
+        self.observe(guarded(self.message, self.draw), names=["order", "output"])
+        self.shuffle.on_click(guarded(self.message, lambda: self._set_order(self._shuffles.permutation(n))))
+        self.reset.on_click(guarded(self.message, lambda: self._set_order(range(n))))
+        self.drawing.observe(guarded(self.message, lambda: self._click(self.drawing.clicked)), names="clicked")
 
     @traitlets.validate("order")
     def _permutation(self, proposal: dict) -> tuple[int, ...]:
@@ -106,7 +105,8 @@ class MaskViewer(ipywidgets.VBox):
         return arguments.whole("output", proposal["value"], least=0, most=len(self.order) - 1)
 
     def draw(self):
-        """Computes everything anew from the order and the controls, and shows it."""
+        """Computes everything anew from the order and the controls, and shows it; an error of before is gone."""
+        self.message.value = ""
         n = len(self.order)
         sizes = [max(self.hidden.value, n - 1 if self.balanced.value else 1)] * self.layers.value
         self.degrees = [np.argsort(self.order) + 1, *hidden_degrees(n, sizes, self.seed.value, self.balanced.value)]
@@ -131,18 +131,6 @@ class MaskViewer(ipywidgets.VBox):
         elif kind == "input":
             swap = {index: self._chosen, self._chosen: index}
             self._set_order(swap.get(k, k) for k in self.order)
-
-    def _guarded(self, callback: Callable):
-        """An exception in a callback would be lost in a log that nobody reads: it is shown instead."""
-
-        def show_errors(change):
-            try:
-                self.message.value = ""
-                callback(change)
-            except Exception as error:
-                self.message.value = f"<b>{type(error).__name__}:</b> {html.escape(str(error))}"
-
-        return show_errors
 
 
 def hidden_degrees(n: int, sizes: list[int], seed: int, balanced: bool) -> list[np.ndarray]:

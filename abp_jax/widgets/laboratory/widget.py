@@ -1,7 +1,7 @@
 """The step-size laboratory: a slider for s, and a chain over the exact posterior that follows it."""
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import ipywidgets
 import jax
@@ -10,7 +10,7 @@ import numpy as np
 from flax import nnx
 
 from abp_jax.evaluation import quadrature
-from abp_jax.widgets.encoding import address, encoded, png
+from abp_jax.widgets.encoding import address, encoded, guarded, png
 from abp_jax.widgets.laboratory import picture
 from abp_jax.widgets.laboratory.chains import (
     CHAINS,
@@ -95,12 +95,12 @@ class StepSizeLaboratory(ipywidgets.HBox):
         self._limit = limit
         self._show_face()
         self._draw()
-        self._on_slide = self._guarded(self._draw)
+        self._on_slide = guarded(self.message, self._draw)
         self.slider.observe(self._on_slide, names="value")
-        self.chain.observe(self._guarded(self._change_chain), names="value")
-        self.choice.observe(self._guarded(self._change_image), names="value")
-        self.more.on_click(self._guarded(self._run_on))
-        self.again.on_click(self._guarded(self._start_again))
+        self.chain.observe(guarded(self.message, self._change_chain), names="value")
+        self.choice.observe(guarded(self.message, self._change_image), names="value")
+        self.more.on_click(guarded(self.message, self._run_on))
+        self.again.on_click(guarded(self.message, self._start_again))
         buttons = ipywidgets.HBox([self.more, self.again])
         shown = [ipywidgets.HTML(STYLE), ipywidgets.HBox([self.choice, self.face]), self.chain, self.slider, buttons]
         controls = ipywidgets.VBox([*shown, self.readout, self.message])
@@ -169,17 +169,6 @@ class StepSizeLaboratory(ipywidgets.HBox):
                 "and is not followed any further."
             )
         return text
-
-    def _guarded(self, callback: Callable):
-        """An exception in a callback would be lost in a log that nobody reads: it is shown instead."""
-
-        def show_errors(_):
-            try:
-                callback()
-            except Exception as error:
-                self.message.value = f"<b>{type(error).__name__}:</b> {html.escape(str(error))}"
-
-        return show_errors
 
     def _draw(self):
         s, chain, target = self.slider.value, CHAINS[self.chain.value], self.target(self.choice.value)
