@@ -134,7 +134,7 @@ def test_errors_are_shown_and_pass(viewer):
     [
         ({"images": IMAGES * 0.5}, "images must hold bits"),
         ({"images": IMAGES[0]}, r"images must be \(examples, n\)"),
-        ({"shape": (2, 2)}, r"shape must be \(height, width\) with height \* width = 6 pixels, got \(2, 2\)"),
+        ({"shape": (2, 2)}, r"shape must be \(height, width\) with 6 pixels in all, got \(2, 2\)"),
         ({"shape": None}, "shape must be"),
         ({"order": [0, 1, 2, 3, 4, 4]}, "order must hold each of 0, ..., 5 once"),
         ({"names": ["one"]}, "names must be one for each of the 2 images, got 1"),
