@@ -52,9 +52,9 @@ def encoded(image: Image.Image | np.ndarray, kind: str = "PNG", **options) -> by
     return buffer.getvalue()
 
 
-def address(data: bytes) -> str:
-    """Returns the bytes of a PNG as an address that a page can show."""
-    return "data:image/png;base64," + base64.b64encode(data).decode()
+def address(data: bytes, kind: str = "png") -> str:
+    """Returns the bytes of a picture as an address that a page can show. kind: "png", or "svg+xml"."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def thumbnail(image: np.ndarray) -> str:
