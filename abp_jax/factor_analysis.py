@@ -7,22 +7,13 @@ One sigma serves all D numbers of y, as in the generator network; this is probab
 Products of matrices are taken in full float32 on every device: the defaults of GPUs and TPUs would cost digits here.
 """
 
-from collections.abc import Callable
-from functools import wraps
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import cho_solve
 
-
-def _full_precision(function: Callable):
-    @wraps(function)
-    def in_full_precision(*args, **kwargs):
-        with jax.default_matmul_precision("highest"):
-            return function(*args, **kwargs)
-
-    return in_full_precision
+from abp_jax.compilation.precision import full_precision
 
 
 class FactorAnalysis(NamedTuple):
@@ -40,7 +31,7 @@ class Posterior(NamedTuple):
     covariance: jax.Array
 
 
-@_full_precision
+@full_precision
 def posterior(model: FactorAnalysis, y: jax.Array) -> Posterior:
     """Returns p(z_i | y_i), by completing the square in log p(z) + log p(y | z).
 
@@ -55,14 +46,14 @@ def posterior(model: FactorAnalysis, y: jax.Array) -> Posterior:
     return Posterior(mean, cho_solve(cholesky, jnp.eye(W.shape[1], dtype=W.dtype)))
 
 
-@_full_precision
+@full_precision
 def posterior_precision(model: FactorAnalysis) -> jax.Array:
     """Returns G = W'W / sigma^2 + I, the curvature of -log p(z | y), whatever y is: (d, d)."""
     W = jnp.asarray(model.loading)
     return W.T @ W / model.sigma**2 + jnp.eye(W.shape[1], dtype=W.dtype)
 
 
-@_full_precision
+@full_precision
 def log_marginal_likelihood(model: FactorAnalysis, y: jax.Array) -> jax.Array:
     """Returns log p(y_i) = log N(y_i; b, WW' + sigma^2 I) for y of shape (n, D): (n,).
 
@@ -87,7 +78,7 @@ def em_step(model: FactorAnalysis, y: jax.Array, learn_sigma: bool = True) -> Fa
     return _m_step(model, y, learn_sigma)[0]
 
 
-@_full_precision
+@full_precision
 def px_em_step(model: FactorAnalysis, y: jax.Array, learn_sigma: bool = True) -> FactorAnalysis:
     """One iteration of parameter-expanded EM (Liu, Rubin and Wu, Biometrika 1998): EM, then the prior is fitted too.
 
@@ -98,7 +89,7 @@ def px_em_step(model: FactorAnalysis, y: jax.Array, learn_sigma: bool = True) ->
     return em._replace(loading=em.loading @ jnp.linalg.cholesky(S_zz))
 
 
-@_full_precision
+@full_precision
 def _m_step(model: FactorAnalysis, y: jax.Array, learn_sigma: bool):
     """The E and the M step: the new model, and S_zz, the mean of E[z z' | y_i] over the examples."""
     _, _, sigma, y = _checked(model, y)
@@ -113,7 +104,7 @@ def _m_step(model: FactorAnalysis, y: jax.Array, learn_sigma: bool):
     return FactorAnalysis(W, b, sigma), S_zz
 
 
-@_full_precision
+@full_precision
 def maximum_likelihood(y: jax.Array, latent_dim: int, sigma: float | None = None) -> FactorAnalysis:
     """Returns the highest peak of the likelihood, by the singular values of the data (Tipping and Bishop, section 3.2).
 

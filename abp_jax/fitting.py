@@ -14,7 +14,7 @@ from flax import nnx
 from abp_jax import learning
 from abp_jax.generators import functional, with_params
 from abp_jax.images.observation import observe
-from abp_jax.inference import Chain, check_chain
+from abp_jax.inference import Chain
 from abp_jax.training import checkpoints, loop, optimizers, settings
 from abp_jax.training.devices import Devices, mesh_of
 from abp_jax.training.optimizers import constant_then_cosine, default_learning_rate  # noqa: F401
@@ -146,7 +146,7 @@ def fit(
     num_iterations, batch_size, checkpoint_every = settings.counts(len(images), *given)
     settings.check(generator, images, key, num_warmup, whitening, callback)
     lowest, losses = settings.smallest_sigma(sigma, learn_sigma, num_iterations), np.zeros(0)
-    chain = check_chain(generator.latent_dim, lowest, sampler, num_steps, step_size)
+    chain = settings.chain(generator.latent_dim, lowest, sampler, num_steps, step_size, batch_size < len(images))
     given = learning_rate, num_iterations, weight_decay, batch_size < len(images)
     optimizer, rates = optimizers.choose(optimizer, generator, generate, *given)
     init = partial(learning.init, optimizer=optimizer, num_examples=len(images), latent_dim=generator.latent_dim)

@@ -193,9 +193,7 @@ def warmup(
         (state, log_s), (key, t) = carry, key_and_t
         state, info = _step(key, sampler, state, jnp.exp(log_s))
         if info.acceptance is None:
-            raise ValueError(
-                "warmup needs a sampler with a Metropolis correction: without one nothing says which s suits."
-            )
+            raise ValueError("warmup needs a Metropolis correction: without one nothing says which s suits.")
         log_s = log_s + t**-0.6 * (jnp.mean(info.acceptance) - target)
         return (state, log_s), log_s
 
@@ -260,6 +258,7 @@ class Kind(NamedTuple):
       adjusted: whether it has a Metropolis correction.
       gradient: whether it drifts along grad log p.
       plain: whether a step is one proposal of the formula above, at the step size s itself.
+      at_once: num_steps where `fit` sees all images in every iteration, so that each chain has many turns; if others.
     """
 
     title: str
@@ -270,11 +269,12 @@ class Kind(NamedTuple):
     adjusted: bool = False
     gradient: bool = True
     plain: bool = True
+    at_once: int | None = None
 
 
 KINDS = {
     "langevin": Kind("unadjusted Langevin", lambda p: unadjusted_langevin(p.log_density), 30, 0.01),
-    "gauss_newton": Kind("Gauss-Newton Langevin", lambda p: gauss_newton_langevin(p.residual), 5, 0.5, 2.0),
+    "gauss_newton": Kind("Gauss-Newton Langevin", lambda p: gauss_newton_langevin(p.residual), 5, 0.5, 2.0, at_once=3),
     "random_walk": Kind("random walk", lambda p: random_walk(p.log_density), 100, 0.01, adjusted=True, gradient=False),
     "mala": Kind("MALA", lambda p: mala(p.log_density), 30, 0.01, adjusted=True),
     "gauss_newton_mala": Kind("Gauss-Newton MALA", lambda p: gauss_newton_mala(p.residual), 5, 0.5, 2.0, adjusted=True),

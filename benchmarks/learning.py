@@ -1,6 +1,6 @@
 """From first weights to a small error on the eleven faces: ours by default beside PyTorch with the exercise's chain.
 
-    python -m benchmarks.learning cpu 64 64
+    python -m benchmarks.learning cpu 64 64 float32
 
 is ours, in a process of its own, which prints the seconds since it began and the error of every iteration.
 """
@@ -23,14 +23,19 @@ from benchmarks.timing import Section, Settings, compiled, seconds_of, used_by_o
 
 ERRORS = (0.05, 0.02, 0.006)
 PEERS = {"adam": "PyTorch, the exercise's Adam", "muon": "PyTorch, our Muon"}
+PRECISIONS = {  # dtype of the generator, jax's precision of products
+    "TensorFloat-32, as jax has it on a GPU": ("float32", {}),
+    "float32 throughout": ("float32", {"JAX_DEFAULT_MATMUL_PRECISION": "highest"}),
+    "bfloat16 between z and the image": ("bfloat16", {}),
+}
 
 
-def ours(device: str, size: int, width: int) -> list[tuple[float, float]]:
+def ours(device: str, size: int, width: int, dtype: str) -> list[tuple[float, float]]:
     """Returns (seconds, error) of every iteration of `fit` by its defaults, compilation included."""
     jax.config.update("jax_platforms", device)
     jax.config.update("jax_enable_compilation_cache", False)
     images, begin, calls = abp.load_lion_tiger(size=size), time.perf_counter(), []
-    generator = abp.ConvGenerator(image_size=size, width=width, rngs=nnx.Rngs(0))
+    generator = abp.ConvGenerator(image_size=size, width=width, dtype=np.dtype(dtype), rngs=nnx.Rngs(0))
     note = lambda done, snapshot: calls.append((done, time.perf_counter() - begin))
     result = abp.fit(generator, images, key=jax.random.key(0), progress=False, callback=note)
     done, seconds = zip(*calls, strict=True)  # a call is several iterations: as if each took as long
@@ -54,7 +59,8 @@ def learning(settings: Settings) -> Section:
     device, (size, width) = "cuda" if settings.gpu else "cpu", (16, 4) if settings.quick else (64, 64)
     busy, curves = [used_by_others()], {}
     product = product_rate()
-    curves["ours, by default"] = run([sys.executable, "-m", "benchmarks.learning", device, str(size), str(width)])
+    command = [sys.executable, "-m", "benchmarks.learning", device, str(size), str(width), "float32"]
+    curves["ours, by default"] = run(command)
     with tempfile.TemporaryDirectory() as folder:
         exercise, file = Exercise(settings, folder), Path(folder) / "weights.npz"
         for optimizer, name in PEERS.items() if exercise.forms else ():
@@ -82,6 +88,29 @@ def learning(settings: Settings) -> Section:
     return Section("From the start to a small error", note, columns, rows, curves)
 
 
+def precision(settings: Settings) -> Section:
+    """Ours by default, with products and activations rounded in three ways. Once each, one after the other."""
+    device, (size, width) = "cuda" if settings.gpu else "cpu", (16, 4) if settings.quick else (64, 64)
+    busy, curves, rows = [], {}, []
+    for name, (dtype, more) in PRECISIONS.items():
+        busy.append(used_by_others())
+        command = [sys.executable, "-m", "benchmarks.learning", device, str(size), str(width), dtype]
+        curves[name] = curve = run(command, **more)
+        found = [reached(curve, error) for error in ERRORS]
+        cells = [f"{seconds_of(seconds)}, {count} iterations" for count, seconds in filter(None, found)]
+        cells += ["not reached"] * found.count(None)
+        middle = len(curve) // 2
+        per_iteration = (curve[-1][0] - curve[middle][0]) / (len(curve) - 1 - middle)
+        rows.append([name, seconds_of(per_iteration), *cells, f"{min(e for _, e in curve):.5f} of {len(curve)}"])
+    note = (
+        f"Width {width}, {size} x {size}, the same first weights and z; seconds with compilation, nothing ready-made, "
+        "but an iteration: the mean over the second half of the run. W, z and the whitening are float32 in each. Once "
+        f"each; others used {max(busy):.0%} of the processor."
+    )
+    columns = ["", "an iteration", *(f"to {error}" for error in ERRORS), "least error"]
+    return Section("Rounding", note, columns, rows, curves)
+
+
 def product_rate() -> float:
     """Returns the GFLOP/s of a product of two matrices."""
     matrix, product = jax.random.normal(jax.random.key(0), (2048, 2048)), jax.jit(jax.numpy.matmul)
@@ -91,4 +120,4 @@ def product_rate() -> float:
 if __name__ == "__main__":
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print goes to standard error
-    print(json.dumps(ours(sys.argv[1], *map(int, sys.argv[2:]))), file=answer)
+    print(json.dumps(ours(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])), file=answer)

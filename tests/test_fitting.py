@@ -300,6 +300,15 @@ def test_default_sampler_by_the_number_of_latent_dimensions(latent_dim, sampler)
     assert inference.check_chain(latent_dim, 0.3, None, None, None).sampler == sampler
 
 
+@pytest.mark.parametrize(("given", "expected"), [({}, 3), ({"batch_size": 4}, 5), ({"num_steps": 2}, 2)])
+def test_default_number_of_steps_by_the_turns_of_a_chain(small_generator, tiny_faces, key, given, expected):
+    result = abp.fit(small_generator, tiny_faces, 2, key=key, num_warmup=1, progress=False, **given)
+    assert result.chain.num_steps == expected
+    steps = {"num_steps": expected} | given
+    same = abp.fit(small_generator, tiny_faces, 2, key=key, num_warmup=1, progress=False, **steps)
+    np.testing.assert_array_equal(result.z, same.z)
+
+
 def test_many_images_are_inferred_and_generated_in_batches(small_generator, key, monkeypatch):
     """More images than fit into one batch: the last batch is smaller, and nothing else changes."""
     z = jax.random.normal(key, (generators.BATCH + 3, 2))

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from abp_jax import inference, samplers
+from abp_jax.compilation.precision import full_precision
 from abp_jax.compilation.programs import compiled
 from abp_jax.evaluation import diagnostics
 from abp_jax.evaluation.quadrature import ExactPosterior, PosteriorQuadrature
@@ -98,6 +99,7 @@ def _for_all_images(function: Callable):
     """The function of one image's (key, y, ...) for those of all images, compiled for each f and kind of chain."""
 
     @partial(compiled, static=("name", "sigma", "latent_dim", "num_steps"))
+    @full_precision
     def program(f, keys, images, arrays, name, sigma, latent_dim, num_steps):
         def one(key, y, *arrays):
             return function(key, inference.sampler_of(name, f, y, sigma, latent_dim), *arrays, num_steps)

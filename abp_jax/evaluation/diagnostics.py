@@ -3,7 +3,10 @@
 import jax
 import jax.numpy as jnp
 
+from abp_jax.compilation.precision import full_precision
 
+
+@full_precision
 def autocorrelation(chain: jax.Array, max_lag: int) -> jax.Array:
     """Returns the autocorrelation of a chain of shape (num_steps,) at lags 0 to max_lag: (max_lag + 1,).
 

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 
 from abp_jax import langevin, model, samplers
+from abp_jax.compilation.precision import full_precision
 
 
 class Bound(NamedTuple):
@@ -50,6 +51,7 @@ class Bracket(NamedTuple):
     reverse_log_weights: jax.Array
 
 
+@full_precision
 def importance_log_weights(
     key: jax.Array, f: Callable, z: jax.Array, y: jax.Array, sigma: float, num: int
 ) -> jax.Array:
@@ -92,6 +94,7 @@ def importance_bound(log_weights: jax.Array, k: int) -> Bound:
     return Bound(jnp.mean(values), jnp.std(values, ddof=1) / jnp.sqrt(groups))
 
 
+@full_precision
 def find_mode(f: Callable, z: jax.Array, y: jax.Array, sigma: float, num_steps: int = 30) -> jax.Array:
     """Climbs from z (d,) to a mode of p(z | y), by Gauss-Newton steps, damped where they don't climb. Returns (d,).
 
@@ -122,6 +125,7 @@ def inverse_temperatures(num: int, smallest: float = 1e-6) -> jax.Array:
     return jnp.concatenate([jnp.zeros(1), jnp.geomspace(smallest, 1, num)])
 
 
+@full_precision
 def annealed_bracket(
     key: jax.Array,
     f: Callable,

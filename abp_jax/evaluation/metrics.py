@@ -4,12 +4,14 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from abp_jax.compilation.precision import full_precision
 from abp_jax.evaluation.diagnostics import autocorrelation  # noqa: F401  where it was before, for one release
 from abp_jax.generators import reconstruct
 from abp_jax.images import arguments
 from abp_jax.images.observation import observe_at_once
 
 
+@full_precision
 def reconstruction_error(
     generator: nnx.Module, z: jax.Array, images: jax.Array, mask: jax.Array | None = None
 ) -> jax.Array:

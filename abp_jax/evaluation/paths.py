@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from abp_jax.compilation.precision import full_precision
 from abp_jax.generators import BATCH, compiled
 
 
@@ -50,6 +51,7 @@ def length(generator: nnx.Module, path: jax.Array) -> jax.Array:
 
 
 @compiled
+@full_precision
 def _length(f: Callable, path: jax.Array):
     def of_segment(ends):
         a, b = ends

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from abp_jax import langevin, model
+from abp_jax.compilation.precision import full_precision
 from abp_jax.compilation.programs import compiled
 from abp_jax.evaluation import evidence
 from abp_jax.images import arguments
@@ -161,6 +162,7 @@ class PosteriorQuadrature:
 
 
 @partial(compiled, static=("sigma",))
+@full_precision
 def _squares(f: Callable, z: jax.Array, y: jax.Array, sigma: float):
     """|r(z)|^2 for all z, (m, 2)."""
     return jax.lax.map(lambda z: jnp.sum(model.residual(f, z, y, sigma) ** 2), z, batch_size=64)
@@ -172,11 +174,13 @@ def _climb(f: Callable, z: jax.Array, y: jax.Array, sigma: float):
 
 
 @partial(compiled, static=("sigma",))
+@full_precision
 def _precision(f: Callable, z: jax.Array, y: jax.Array, sigma: float):
     return langevin.precision(model.given(f, y, sigma).residual, z)
 
 
 @compiled
+@full_precision
 def _misfits(f: Callable, grid: jax.Array, flat: jax.Array):
     """|y - f(z)|^2 for all z of the grid and all images (n, D); f is computed once. (len(grid), n)."""
     one = lambda z: jnp.sum((flat - f(z).reshape(1, -1)) ** 2, axis=1)

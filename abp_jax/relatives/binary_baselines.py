@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax.nn import log_sigmoid, log_softmax, sigmoid, softplus
 from jax.scipy.special import logsumexp
 
+from abp_jax.compilation.precision import full_precision
 from abp_jax.images import arguments
 from abp_jax.relatives import bits
 
@@ -99,12 +100,14 @@ def chain(num_pixels: int) -> Chain:
     return Chain(jnp.zeros((n, n)), jnp.zeros(n))
 
 
+@full_precision
 def chain_log_prob(chain: Chain, x: jax.Array) -> jax.Array:
     """Returns log p(x) of one example x (n,) of bits, in nats: a scalar."""
     x = _one_example(chain.b, x)
     return jnp.sum(log_sigmoid((2 * x - 1) * (jnp.tril(chain.W, -1) @ x + chain.b)))
 
 
+@full_precision
 def chain_sample(key: jax.Array, chain: Chain) -> jax.Array:
     """Draws one x (n,), pixel after pixel: bits as 0.0 and 1.0."""
     b = chain.b
@@ -117,11 +120,13 @@ def chain_sample(key: jax.Array, chain: Chain) -> jax.Array:
     return jax.lax.scan(pixel, jnp.zeros_like(b), (jnp.arange(len(b)), chain.W, b, uniforms))[0]
 
 
+@full_precision
 def _joint(mixture: Mixture, x: jax.Array):
     """log w_k + log p(x | k): (K,)."""
     return mixture.log_weights + mixture.logits @ x - jnp.sum(softplus(mixture.logits), axis=1)
 
 
+@full_precision
 def _m_step(r: jax.Array, x: jax.Array, a: float):
     """The mixture of responsibilities r (N, K)."""
     ones, zeros = r.T @ x + a, r.T @ (1 - x) + a

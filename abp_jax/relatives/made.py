@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jax.nn import log_sigmoid, relu, sigmoid
 from jax.scipy.special import logsumexp
 
+from abp_jax.compilation.precision import full_precision
 from abp_jax.images import arguments
 from abp_jax.relatives.made_masks import Masks, before
 
@@ -50,6 +51,7 @@ def init(key: jax.Array, num_pixels: int, hidden: Sequence[int] = (), direct: bo
     return MADE(weights, tuple(jnp.zeros_like(W[:, 0]) for W in weights), jnp.zeros((n, n)) if direct else None)
 
 
+@full_precision
 def logits(made: MADE, masks: Masks, x: jax.Array) -> jax.Array:
     """Returns the log odds of x_k = 1 given the pixels before k, for one example x (n,) of bits: (n,), in one pass.
 

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn import log_sigmoid, sigmoid
 
+from abp_jax.compilation.precision import full_precision
 from abp_jax.images import arguments
 
 
@@ -48,6 +49,7 @@ def num_parameters(nade: NADE) -> int:
     return sum(jnp.size(parameter) for parameter in nade)
 
 
+@full_precision
 def logits(nade: NADE, x: jax.Array) -> jax.Array:
     """Returns V_k h_k + c_k, the log odds of x_k = 1 given x_<k, for one example x (n,) of bits: (n,), in O(nd).
 
@@ -68,6 +70,7 @@ def log_prob(nade: NADE, x: jax.Array) -> jax.Array:
     return jnp.sum(log_sigmoid((2 * _one_example(nade, x) - 1) * logits(nade, x)))
 
 
+@full_precision
 def log_prob_direct(nade: NADE, x: jax.Array) -> jax.Array:
     """Returns log p(x) as the formulas stand, each h_k from its own sum over x_<k: O(n^2 d), to compare with."""
     x, total = _one_example(nade, x), 0.0
@@ -82,6 +85,7 @@ def sample(key: jax.Array, nade: NADE) -> jax.Array:
     return complete(key, nade, jnp.zeros_like(nade.c), known=0)
 
 
+@full_precision
 def complete(key: jax.Array, nade: NADE, x: jax.Array, known: int) -> jax.Array:
     """Draws the pixels after the first `known` of x, given those: exactly from their conditional distribution.
 

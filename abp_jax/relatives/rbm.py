@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 
+from abp_jax.compilation.precision import full_precision
 from abp_jax.images import arguments
 from abp_jax.relatives import bits, enumeration
 
@@ -70,12 +71,14 @@ def visible_logits(rbm: RBM, h: jax.Array) -> jax.Array:
     return hidden_logits(flip(rbm), h)
 
 
+@full_precision
 def energy(rbm: RBM, v: jax.Array, h: jax.Array) -> jax.Array:
     """Returns E(v, h) for one v (visible,) and one h (hidden,), a scalar."""
     _check_layer(h, rbm.c)
     return -jnp.vdot(hidden_logits(rbm, v), h) - jnp.vdot(rbm.b, v)
 
 
+@full_precision
 def free_energy(rbm: RBM, v: jax.Array) -> jax.Array:
     """Returns F(v) = -log sum_h exp(-E(v, h)) for one v (visible,), a scalar."""
     return -jnp.sum(jax.nn.softplus(hidden_logits(rbm, v))) - jnp.vdot(rbm.b, v)

@@ -15,10 +15,12 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from abp_jax.compilation.precision import full_precision
 from abp_jax.relatives import enumeration
 from abp_jax.relatives.rbm import RBM, flip, hidden_logits, log_weights, smaller_visible
 
 
+@full_precision
 def statistics(rbm: RBM, v: jax.Array, weights: jax.Array | None = None) -> RBM:
     """Returns the weighted mean of (m(v) v', v, m(v)), minus the gradient of F, in the shapes of the parameters.
 

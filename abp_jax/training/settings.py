@@ -14,8 +14,9 @@ from abp_jax import learning
 from abp_jax.generators import functional
 from abp_jax.images import arguments
 from abp_jax.images.observation import noise_images
-from abp_jax.inference import Chain
+from abp_jax.inference import Chain, check_chain
 from abp_jax.learning import ABPState
+from abp_jax.samplers import KINDS
 from abp_jax.training import optimizers
 
 
@@ -45,6 +46,20 @@ def counts(
     batch_size = num_examples if batch_size is None else batch_size
     named = dict(num_iterations=num_iterations, batch_size=batch_size, checkpoint_every=checkpoint_every)
     return tuple(arguments.whole(name, value) for name, value in named.items())
+
+
+def chain(
+    latent_dim: int,
+    sigma: float,
+    sampler: str | None,
+    num_steps: int | None,
+    step_size: float | None,
+    in_batches: bool,
+) -> Chain:
+    """Returns the settings of the chains of a run; see `fit`. Raises as `inference.check_chain` does."""
+    given = check_chain(latent_dim, sigma, sampler, num_steps, step_size)
+    at_once = None if in_batches else KINDS[given.sampler].at_once
+    return given._replace(num_steps=at_once) if num_steps is None and at_once is not None else given
 
 
 def check(
