@@ -9,7 +9,7 @@ import abp_jax as abp
 from abp_jax import fitting
 from experiments.records import CHECKPOINTS
 
-LEARNING_RATE = 2e-3  # of AdamW
+LEARNING_RATE = 2e-3  # of AdamW, by which all that is on file was learned
 SAMPLER = "preconditioned_langevin"
 NUM_STEPS = 5  # of Langevin dynamics in an iteration; 10 learn no better in the same time
 FIRST_SIGMA = 2.0  # the range of the images: z is nearly free, and finds its place among the others
@@ -45,15 +45,13 @@ def learn(
       num_steps: of each chain in an iteration.
       seed: of the first W, and of the run.
       until: stop earlier, after this many iterations.
-      options: mask, measure, whitening or optimizer, as for `abp.fit`; the optimizer by default AdamW, None for the one
-        that `fit` would choose.
+      options: mask, measure or whitening, as for `abp.fit`.
 
     Raises:
       KeyboardInterrupt: it was stopped; the same call goes on from there.
     """
     generator = abp.ConvGenerator(latent_dim, 32, width, 1, rngs=nnx.Rngs(seed))
     until = until or num_iterations
-    options.setdefault("optimizer", abp.optimizers.adam(fitting.constant_then_cosine(LEARNING_RATE, num_iterations)))
     result = abp.fit(
         generator,
         images,
@@ -62,6 +60,7 @@ def learn(
         sigma=falling_sigma(num_iterations, last_sigma),
         sampler=SAMPLER,
         num_steps=num_steps,
+        optimizer=abp.optimizers.adam(fitting.constant_then_cosine(LEARNING_RATE, num_iterations)),
         batch_size=100,
         checkpoint_dir=CHECKPOINTS / f"{name}, {width} wide, {num_iterations} to {last_sigma}",
         checkpoint_every=100,
