@@ -3,13 +3,14 @@
     y = scale (x - mean) / sqrt(variance + epsilon) + bias          for each feature
 
 While learning, mean and variance are those of the batch itself, over its examples and over the pixels: so each y
-depends on every example of the batch. To use the network afterwards, on one example, they are constants: averages of the
-batches' statistics that ran along while it learned. Source: Ioffe and Szegedy, Batch normalization, ICML 2015; in a
-generator: Radford, Metz and Chintala, Unsupervised representation learning with deep convolutional generative
-adversarial networks (DCGAN), ICLR 2016.
+depends on every example of the batch. To use the network afterwards, on one example, they are constants: averages of
+the batches' statistics that ran along while it learned.
 
 Nothing here changes in a call: a function that is given statistics and returns statistics can be differentiated, put in
 a loop, and be read.
+
+Sources: Ioffe and Szegedy, Batch normalization, ICML 2015; in a generator: Radford, Metz and Chintala, Unsupervised
+representation learning with deep convolutional generative adversarial networks (DCGAN), ICLR 2016.
 """
 
 import math

@@ -75,7 +75,7 @@ def test_with_the_statistics_of_a_batch_a_call_is_what_the_batch_was(generator, 
     np.testing.assert_array_equal(generator.statistics()[0].variance, np.ones(3))  # and the generator keeps them
 
 
-def test_a_batch_of_one_example_has_no_scale_left(generator, z):
+def test_a_batch_takes_the_scale_out_of_the_weights(generator, z):
     """Twice the weights of `first` give the same images: a batch's own statistics take the scale out."""
     params = abp.generators.functional(generator)[1]
     double = {**params, "first": jax.tree.map(lambda a: 2 * a, params["first"])}

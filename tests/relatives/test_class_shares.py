@@ -12,7 +12,7 @@ LABELS = jnp.array([0, 0, 1, 1, 1, 2, 3])
 
 
 @pytest.mark.parametrize(
-    "k, where, expected",
+    ("k", "where", "expected"),
     [(1, 1.8, 1), (3, 1.8, 0), (3, 10.6, 1), (1, 11.9, 2), (3, 19.0, 3), (2, 11.9, 2), (5, 19.0, 1)],
 )
 def test_the_most_frequent_class_of_the_nearest(k, where, expected):
