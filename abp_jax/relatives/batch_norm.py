@@ -13,16 +13,14 @@ Sources: Ioffe and Szegedy, Batch normalization, ICML 2015; in a generator: Radf
 representation learning with deep convolutional generative adversarial networks (DCGAN), ICLR 2016.
 """
 
-import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.nn import relu
+from jax.nn import leaky_relu
 
-from abp_jax.images import arguments
-from abp_jax.layers import TransposedConv
+from abp_jax.generators import ConvGenerator, functional, with_params
 
 EPSILON = 1e-5
 
@@ -63,32 +61,22 @@ def running(old: list[Statistics], new: list[Statistics], momentum: float = 0.9)
     return jax.tree.map(lambda old, new: momentum * old + (1 - momentum) * new, old, new)
 
 
-class BatchNormGenerator(nnx.Module):
-    """The network of `abp.ConvGenerator`, with batch normalisation and a ReLU before each transposed convolution.
+class BatchNormGenerator(ConvGenerator):
+    """An `abp.ConvGenerator` with batch normalisation before each of its leaky ReLUs; arguments as there.
 
     A call is with the running statistics, and for one z, as of any generator of the course. `batch` is for learning.
     There is none after the last layer: the images must be free to be brighter or darker than one another.
-
-    Args: as of `abp.ConvGenerator`.
     """
 
     def __init__(
         self, latent_dim: int = 2, image_size: int = 64, width: int = 32, channels: int = 3, *, rngs: nnx.Rngs
     ):
-        self.num_layers = round(math.log2(image_size / 4)) if image_size >= 8 else 0
-        if self.num_layers < 1 or 4 * 2**self.num_layers != image_size:
-            raise ValueError(f"image_size must be 8, 16, 32, 64, 128, ... (4 times a power of two), got {image_size}.")
-        self.latent_dim, self.image_size = arguments.whole("latent_dim", latent_dim), image_size
-        width, self.channels = arguments.whole("width", width), arguments.whole("channels", channels)
-        features = [width * 2 ** (self.num_layers - 1 - i) for i in range(self.num_layers)] + [channels]
-        self.features = tuple(features)
-        self.first = nnx.Linear(latent_dim, 16 * features[0], bias_init=nnx.initializers.normal(1.0), rngs=rngs)
-        for i in range(self.num_layers):
-            setattr(self, f"scale{i}", nnx.Param(jnp.ones(features[i])))
-            setattr(self, f"bias{i}", nnx.Param(jnp.zeros(features[i])))
-            setattr(self, f"mean{i}", nnx.BatchStat(jnp.zeros(features[i])))
-            setattr(self, f"variance{i}", nnx.BatchStat(jnp.ones(features[i])))
-            setattr(self, f"conv{i}", TransposedConv(features[i], features[i + 1], rngs=rngs))
+        super().__init__(latent_dim, image_size, width, channels, rngs=rngs)
+        for i, size in enumerate(self.features[:-1]):
+            setattr(self, f"scale{i}", nnx.Param(jnp.ones(size)))
+            setattr(self, f"bias{i}", nnx.Param(jnp.zeros(size)))
+            setattr(self, f"mean{i}", nnx.BatchStat(jnp.zeros(size)))
+            setattr(self, f"variance{i}", nnx.BatchStat(jnp.ones(size)))
 
     def __call__(self, z: jax.Array) -> jax.Array:
         """Maps one z (d,) to an image (image_size, image_size, channels), with the running statistics."""
@@ -120,5 +108,23 @@ class BatchNormGenerator(nnx.Module):
         for i, given in enumerate(statistics):
             used.append(batch_statistics(x) if given is None else given)
             scale, bias = getattr(self, f"scale{i}")[...], getattr(self, f"bias{i}")[...]
-            x = jax.vmap(getattr(self, f"conv{i}"))(relu(normalise(x, *used[i], scale, bias)))
+            x = jax.vmap(getattr(self, f"conv{i}"))(leaky_relu(normalise(x, *used[i], scale, bias), 0.2))
         return jnp.tanh(x), used
+
+
+def fold(generator: BatchNormGenerator) -> ConvGenerator:
+    """Returns the `abp.ConvGenerator` that draws the same images: constant statistics are but weights.
+
+    Normalised, W x + b is W' x + b' with W' = W scale / sd and b' = (b - mean) scale / sd + bias.
+    """
+    width, channels = generator.features[-2:]
+    params = dict(functional(generator)[1])
+    for i, (mean, variance) in enumerate(generator.statistics()):
+        name, shift = "first" if i == 0 else f"conv{i - 1}", params.pop(f"bias{i}")
+        factor = params.pop(f"scale{i}") * jax.lax.rsqrt(variance + EPSILON)
+        kernel, bias = params[name]["kernel"], params[name]["bias"]
+        mean, factor, shift = (jnp.tile(a, bias.size // a.size) for a in (mean, factor, shift))  # `first` has 4x4 of it
+        kernel = kernel * jnp.expand_dims(factor, range(kernel.ndim - 1))
+        params[name] = {"kernel": kernel, "bias": (bias - mean) * factor + shift}
+    plain = ConvGenerator(generator.latent_dim, generator.image_size, width, channels, rngs=nnx.Rngs(0))
+    return with_params(plain, params)

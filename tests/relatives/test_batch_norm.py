@@ -108,6 +108,18 @@ def test_it_serves_wherever_a_generator_does(generator, z):
     assert np.isfinite(posterior.log_evidence)
 
 
+def test_constant_statistics_are_but_weights(z):
+    """The generator without them, and two layers of them to fold away."""
+    generator = BatchNormGenerator(2, 16, 3, 2, rngs=nnx.Rngs(2))
+    generator = generator.with_statistics(generator.batch(z)[1])
+    for i, size in enumerate(generator.features[:-1]):
+        setattr(generator, f"scale{i}", nnx.Param(jnp.linspace(0.5, 2, size)))
+        setattr(generator, f"bias{i}", nnx.Param(jnp.linspace(-1, 1, size)))
+    folded = batch_norm.fold(generator)
+    assert type(folded) is abp.ConvGenerator
+    np.testing.assert_allclose(jax.vmap(folded)(z), jax.vmap(generator)(z), atol=1e-5)
+
+
 def test_what_does_not_fit_is_named():
     with pytest.raises(ValueError, match="image_size must be 8, 16"):
         BatchNormGenerator(2, 20, 3, 1, rngs=nnx.Rngs(0))
