@@ -107,8 +107,8 @@ def test_the_head_absorbs_an_affine_map(kind, family):
     L = jnp.array([[2.0, 0, 0], [0.3, 0.5, 0], [-1.0, 0.7, 1.5]])
     L = L if family == "full" else jnp.diag(jnp.diagonal(L))
     moved = encoders.absorb(encoder, c, L)
-    for y in (y, -0.5 * y):
-        before, after = encoder(y), moved(y)
+    for sign in (1.0, -0.5):
+        before, after = encoder(sign * y), moved(sign * y)
         np.testing.assert_allclose(c + L @ after.mean, before.mean, atol=1e-5)
         np.testing.assert_allclose(L @ after.factor, before.factor, atol=1e-5)
 

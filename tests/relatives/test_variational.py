@@ -74,7 +74,7 @@ def test_without_the_kl_to_the_prior_it_is_no_bound():
 
 
 def test_a_tanh_network_in_64_bits(float64):
-    """log p(y) - ELBO = KL(q || p(z | y)), each by a sum of its own: over the lattice of q, and over the posterior's."""
+    """log p(y) - ELBO = KL(q || p(z | y)), each by a sum of its own: on q's lattice and the posterior's."""
     network = abp.MLPGenerator(2, 5, (12,), rngs=nnx.Rngs(1))
     generate, params = abp.generators.functional(network)
     f = partial(generate, jax.tree.map(lambda w: jnp.asarray(w, jnp.float64), params))
