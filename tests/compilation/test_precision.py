@@ -15,6 +15,7 @@ from abp_jax.relatives import (
     binary_baselines,
     class_shares,
     contrastive_divergence,
+    encoders,
     gibbs,
     made,
     made_masks,
@@ -22,6 +23,7 @@ from abp_jax.relatives import (
     rbm,
     rbm_gradient,
     tables,
+    variational,
 )
 
 KEY = jax.random.key(0)
@@ -78,6 +80,9 @@ MEASURES = {
     "class_shares.nearest_class": lambda x: class_shares.nearest_class(x[None], jnp.stack([x, 1 - x]), [0, 1], 1),
     "gibbs.sweep": lambda x: gibbs.sweep(jnp.tile(x, 4)),
     "gibbs.visible_chain": lambda x: gibbs.visible_chain(jnp.tile(x, 4), 2),
+    "encoders.draw": lambda x: encoders.draw(encoders.Gaussian(x[:2], jnp.eye(2)), x[2:]),
+    "encoders.covariance": lambda x: encoders.covariance(encoders.Gaussian(x[:2], jnp.diag(x[2:]))),
+    "variational.elbo": lambda x: variational.elbo(KEY, F, encoders.Gaussian(x[:2], jnp.eye(2)), Y, 0.3),
     "tables.partition_function": lambda x: tables.partition_function(tables.misconception()) + x[0],
 }
 ARGUMENTS = {"evidence": Z, "quadrature": Z, "paths": Z, "metrics": Z, "comparison": Z}
