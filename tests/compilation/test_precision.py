@@ -13,6 +13,7 @@ from abp_jax.evaluation import comparison, diagnostics, evidence, metrics, paths
 from abp_jax.relatives import (
     annealed_importance,
     binary_baselines,
+    class_shares,
     contrastive_divergence,
     gibbs,
     made,
@@ -74,6 +75,7 @@ MEASURES = {
     "nade.complete": lambda x: nade.complete(KEY, NADE, x, 2),
     "made.log_prob": lambda x: made.log_prob(MADE, MASKS, x),
     "made.complete": lambda x: made.complete(KEY, MADE, MASKS, x, 2),
+    "class_shares.nearest_class": lambda x: class_shares.nearest_class(x[None], jnp.stack([x, 1 - x]), [0, 1], 1),
     "gibbs.sweep": lambda x: gibbs.sweep(jnp.tile(x, 4)),
     "gibbs.visible_chain": lambda x: gibbs.visible_chain(jnp.tile(x, 4), 2),
     "tables.partition_function": lambda x: tables.partition_function(tables.misconception()) + x[0],
