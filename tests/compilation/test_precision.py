@@ -13,7 +13,9 @@ from abp_jax.evaluation import comparison, diagnostics, evidence, metrics, paths
 from abp_jax.relatives import (
     annealed_importance,
     binary_baselines,
+    class_shares,
     contrastive_divergence,
+    encoders,
     gibbs,
     made,
     made_masks,
@@ -21,6 +23,7 @@ from abp_jax.relatives import (
     rbm,
     rbm_gradient,
     tables,
+    variational,
 )
 
 KEY = jax.random.key(0)
@@ -74,8 +77,12 @@ MEASURES = {
     "nade.complete": lambda x: nade.complete(KEY, NADE, x, 2),
     "made.log_prob": lambda x: made.log_prob(MADE, MASKS, x),
     "made.complete": lambda x: made.complete(KEY, MADE, MASKS, x, 2),
+    "class_shares.nearest_class": lambda x: class_shares.nearest_class(x[None], jnp.stack([x, 1 - x]), [0, 1], 1),
     "gibbs.sweep": lambda x: gibbs.sweep(jnp.tile(x, 4)),
     "gibbs.visible_chain": lambda x: gibbs.visible_chain(jnp.tile(x, 4), 2),
+    "encoders.draw": lambda x: encoders.draw(encoders.Gaussian(x[:2], jnp.eye(2)), x[2:]),
+    "encoders.covariance": lambda x: encoders.covariance(encoders.Gaussian(x[:2], jnp.diag(x[2:]))),
+    "variational.elbo": lambda x: variational.elbo(KEY, F, encoders.Gaussian(x[:2], jnp.eye(2)), Y, 0.3),
     "tables.partition_function": lambda x: tables.partition_function(tables.misconception()) + x[0],
 }
 ARGUMENTS = {"evidence": Z, "quadrature": Z, "paths": Z, "metrics": Z, "comparison": Z}
