@@ -46,5 +46,5 @@ def test_what_does_not_fit_is_said(networks):
         EncoderExplorer(generator, "encoder", jnp.zeros((3, 2)))
     with pytest.raises(ValueError, match="encoder must have latent_dim 2"):
         EncoderExplorer(generator, MLPEncoder(192, 3, rngs=nnx.Rngs(0)), jnp.zeros((3, 2)))
-    with pytest.raises(ValueError, match="channels"):
+    with pytest.raises(ValueError, match=r"one image \(height, width, 1\)"):
         EncoderExplorer(generator, ConvEncoder(2, 8, 4, 1, rngs=nnx.Rngs(0)), jnp.zeros((3, 2)))
