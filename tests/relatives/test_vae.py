@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax.scipy.special import logsumexp
 
 import abp_jax as abp
-from abp_jax import evidence, factor_analysis, quadrature
+from abp_jax import factor_analysis, quadrature
 from abp_jax.relatives import encoders, vae, variational
 from abp_jax.relatives.vae import fit_vae
 
@@ -122,7 +123,7 @@ def test_the_importance_weighted_objective_is_l_k():
     generator, encoder = small()
     log_w = jax.vmap(lambda key, y: variational.log_weights(key, generator, encoder(y), y, 0.5, 4))(keys, y)
     np.testing.assert_allclose(by_elbo.losses[0], -jnp.mean(log_w), rtol=1e-5)
-    l_k = np.mean([evidence.importance_bound(jnp.stack([row, row]).ravel(), 4).value for row in log_w])
+    l_k = jnp.mean(logsumexp(log_w, axis=1) - np.log(4))
     np.testing.assert_allclose(result.losses[0], -l_k, rtol=1e-5)
 
 
