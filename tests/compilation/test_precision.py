@@ -14,6 +14,7 @@ from abp_jax.relatives import (
     annealed_importance,
     binary_baselines,
     contrastive_divergence,
+    gaps,
     gibbs,
     made,
     made_masks,
@@ -22,6 +23,7 @@ from abp_jax.relatives import (
     rbm_gradient,
     tables,
 )
+from abp_jax.relatives.encoders import Gaussian
 
 KEY = jax.random.key(0)
 GENERATOR = abp.ConvGenerator(2, 8, 2, 1, rngs=nnx.Rngs(0))
@@ -74,11 +76,14 @@ MEASURES = {
     "nade.complete": lambda x: nade.complete(KEY, NADE, x, 2),
     "made.log_prob": lambda x: made.log_prob(MADE, MASKS, x),
     "made.complete": lambda x: made.complete(KEY, MADE, MASKS, x, 2),
+    "gaps.exact_elbo": lambda z: gaps.exact_elbo(F, Gaussian(z, jnp.eye(2)), Y, 0.3, spacing=1.0),
+    "gaps.best_gaussian": lambda z: gaps.best_gaussian(F, Y, 0.3, Gaussian(z, jnp.eye(2))),
+    "gaps.laplace": lambda z: gaps.laplace(F, z, Y, 0.3),
     "gibbs.sweep": lambda x: gibbs.sweep(jnp.tile(x, 4)),
     "gibbs.visible_chain": lambda x: gibbs.visible_chain(jnp.tile(x, 4), 2),
     "tables.partition_function": lambda x: tables.partition_function(tables.misconception()) + x[0],
 }
-ARGUMENTS = {"evidence": Z, "quadrature": Z, "paths": Z, "metrics": Z, "comparison": Z}
+ARGUMENTS = {"evidence": Z, "quadrature": Z, "paths": Z, "metrics": Z, "comparison": Z, "gaps": Z}
 
 
 def products(program):
