@@ -9,6 +9,7 @@ which must answer for every y with one network (Cremer, Li and Duvenaud, ICML 20
 here it is a sum over a lattice (`quadrature`), and so are L(q) and L(q*) (`gaussian_bounds`).
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from abp_jax.compilation.programs import compiled
 from abp_jax.evaluation.quadrature import ExactPosterior, PosteriorQuadrature
 from abp_jax.images import arguments
 from abp_jax.images.data import decode
+from abp_jax.relatives import vae
 from abp_jax.relatives.encoders import Gaussian
 from abp_jax.relatives.gaussian_bounds import best_gaussian, climb, exact_elbo, in_family, laplace  # noqa: F401
 
@@ -44,6 +46,7 @@ class Gap(NamedTuple):
     amortisation: float
 
 
+@full_precision
 def gaps(
     generator: nnx.Module,
     encoder: nnx.Module,
@@ -78,22 +81,14 @@ def gaps(
         raise ValueError(f"posteriors must be those of the {len(images)} images, got {len(posteriors)}.")
     stack = lambda name: jnp.asarray(np.stack([getattr(p, name) for p in posteriors]), images.dtype)
     modes = jnp.asarray(np.stack([p.modes[0] for p in posteriors]), images.dtype)
-    q = encode(encoder, images)
+    q = vae.encode(encoder, images)
     bounds, best = _bounds(generator, images, q, modes, stack("mean"), stack("covariance"), sigma=sigma, family=family)
     bounds, best = np.asarray(bounds, float), np.asarray(best, float)
     rows = zip([p.log_evidence for p in posteriors], bounds, best, strict=True)
     return [Gap(log_p, float(b), float(top), log_p - float(top), float(top - b)) for log_p, b, top in rows]
 
 
-@compiled
-@full_precision
-def encode(encoder: nnx.Module, images: jax.Array) -> Gaussian:
-    """Returns q(z | y_i) for images (n, ...): a Gaussian of means (n, d) and factors (n, d, d)."""
-    return jax.lax.map(encoder, images, batch_size=256)
-
-
 @partial(compiled, static=("sigma", "family"))
-@full_precision
 def _bounds(f: Callable, images, q, modes, means, covariances, sigma: float, family: str):
     """L(q) and L(q*) for each image: (n,) both."""
 

@@ -11,7 +11,7 @@ from flax import nnx
 import abp_jax as abp
 from abp_jax import factor_analysis
 from abp_jax.evaluation import evidence, quadrature
-from abp_jax.relatives import encoders, gaps, variational
+from abp_jax.relatives import encoders, gaps, vae, variational
 from abp_jax.relatives.encoders import Gaussian
 from tests.evaluation.test_quadrature import two_rings
 
@@ -167,7 +167,7 @@ def test_importance_bounds_grow_and_weights_have_mean_p():
 
 def test_the_same_in_one_call_and_in_chunks():
     generator, y = mlp(jnp.float32, num=30)
-    q = gaps.encode(encoders.MLPEncoder(20, 2, (8,), rngs=nnx.Rngs(1)), y)
+    q = vae.encode(encoders.MLPEncoder(20, 2, (8,), rngs=nnx.Rngs(1)), y)
     bound = jax.vmap(lambda q, y: gaps.exact_elbo(generator, q, y, SIGMA))
     part = [bound(jax.tree.map(lambda a, i=i: a[i : i + 10], q), y[i : i + 10]) for i in (0, 10, 20)]
     np.testing.assert_allclose(bound(q, y), jnp.concatenate(part), rtol=1e-5)
