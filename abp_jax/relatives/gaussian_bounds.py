@@ -27,7 +27,7 @@ from abp_jax.relatives import encoders
 from abp_jax.relatives.encoders import Gaussian
 
 RADIUS = 6.0  # of the lattice, in standard deviations: beyond it is 2e-9 of a normal distribution
-COARSE = 0.75, 4.5  # spacing and radius while searching: an error of q counts squared in its bound
+COARSE = 0.75, 5.25  # spacing and radius while searching: an error of q counts squared in its bound
 
 
 @full_precision
