@@ -16,6 +16,7 @@ from abp_jax.relatives import (
     class_shares,
     contrastive_divergence,
     encoders,
+    gaps,
     gibbs,
     made,
     made_masks,
@@ -25,6 +26,7 @@ from abp_jax.relatives import (
     tables,
     variational,
 )
+from abp_jax.relatives.encoders import Gaussian
 
 KEY = jax.random.key(0)
 GENERATOR = abp.ConvGenerator(2, 8, 2, 1, rngs=nnx.Rngs(0))
@@ -78,6 +80,9 @@ MEASURES = {
     "made.log_prob": lambda x: made.log_prob(MADE, MASKS, x),
     "made.complete": lambda x: made.complete(KEY, MADE, MASKS, x, 2),
     "class_shares.nearest_class": lambda x: class_shares.nearest_class(x[None], jnp.stack([x, 1 - x]), [0, 1], 1),
+    "gaps.exact_elbo": lambda z: gaps.exact_elbo(F, Gaussian(z, jnp.eye(2)), Y, 0.3, spacing=1.0),
+    "gaps.best_gaussian": lambda z: gaps.best_gaussian(F, Y, 0.3, Gaussian(z, jnp.eye(2))),
+    "gaps.laplace": lambda z: gaps.laplace(F, z, Y, 0.3),
     "gibbs.sweep": lambda x: gibbs.sweep(jnp.tile(x, 4)),
     "gibbs.visible_chain": lambda x: gibbs.visible_chain(jnp.tile(x, 4), 2),
     "encoders.draw": lambda x: encoders.draw(encoders.Gaussian(x[:2], jnp.eye(2)), x[2:]),
@@ -85,7 +90,7 @@ MEASURES = {
     "variational.elbo": lambda x: variational.elbo(KEY, F, encoders.Gaussian(x[:2], jnp.eye(2)), Y, 0.3),
     "tables.partition_function": lambda x: tables.partition_function(tables.misconception()) + x[0],
 }
-ARGUMENTS = {"evidence": Z, "quadrature": Z, "paths": Z, "metrics": Z, "comparison": Z}
+ARGUMENTS = {"evidence": Z, "quadrature": Z, "paths": Z, "metrics": Z, "comparison": Z, "gaps": Z}
 
 
 def products(program):
