@@ -96,9 +96,7 @@ def test_every_notebook_begins_alike():
     address = re.search(r'Repository = "(.*)"', (ROOT / "pyproject.toml").read_text())[1]
     assert f'%pip install --quiet {{as_they_are}} "abp-jax[samplers] @ git+{address}"' in source
     assert "abp.describe_device()" in source
-    assert (
-        'jax.config.update("jax_default_matmul_precision", "highest")' in source
-    )
+    assert 'jax.config.update("jax_default_matmul_precision", "highest")' in source
 
 
 def test_runner_keeps_the_file_if_a_cell_fails(tmp_path):
