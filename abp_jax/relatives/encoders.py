@@ -65,10 +65,10 @@ def kl_to_prior(q: Gaussian) -> jax.Array:
 
 
 class MLPEncoder(nnx.Module):
-    """A fully connected encoder, from y (data_dim,) to q(z | y), with leaky rectifiers between its layers.
+    """A fully connected encoder, from one y to q(z | y), with leaky rectifiers between its layers.
 
     Args:
-      data_dim: D.
+      data_dim: D, how many numbers y has, such as the pixels of an image.
       latent_dim: d.
       widths: the sizes of the hidden layers; () for an encoder whose m is linear in y.
       family: "full" or "diagonal".
@@ -92,10 +92,10 @@ class MLPEncoder(nnx.Module):
         self.head = nnx.Linear(sizes[-1], num_outputs(self.latent_dim, family), rngs=rngs)
 
     def __call__(self, y: jax.Array) -> Gaussian:
-        """Maps one y of shape (D,) to q(z | y). Raises ValueError for another shape."""
-        if jnp.shape(y) != (self.data_dim,):
-            shape = jnp.shape(y)
-            raise ValueError(f"y must be one observation ({self.data_dim},), got {shape}: jax.vmap makes the batch.")
+        """Maps one y of D numbers, of any shape, to q(z | y). Raises ValueError for another number of them."""
+        if y.size != self.data_dim:
+            raise ValueError(f"y must be one y of {self.data_dim} numbers, got {y.shape}: jax.vmap makes the batch.")
+        y = y.ravel()
         for i in range(self.num_layers):
             y = jax.nn.leaky_relu(getattr(self, f"dense{i}")(y), 0.2)
         return from_outputs(self.head(y), self.latent_dim, self.family)
