@@ -10,13 +10,14 @@ What each minimises, in its own parameters and with those of the other held stil
 
 The first is minus the evidence lower bound. The second is the other divergence, over another distribution of y: no one
 function falls in both phases. Reweighted wake draws k of z and gives them the shares v_i = w_i / sum_j w_j of their
-weights w_i = p(y, z_i) / q(z_i | y). The generator climbs log (1/k) sum_i w_i, and the encoder sum_i v_i log q(z_i | y),
-which is KL(p(z | y) || q(z | y)) again, now for y from the data.
+weights w_i = p(y, z_i) / q(z_i | y). The generator climbs log (1/k) sum_i w_i. The encoder climbs sum_i v_i log
+q(z_i | y): that lowers KL(p(z | y) || q(z | y)) again, as far as k draws can tell, and now for y from the data.
 
 Sources: Hinton, Dayan, Frey and Neal, Science 1995; Bornschein and Bengio, ICLR 2015 (reweighted); Le, Kosiorek,
 Siddharth, Teh and Wood, UAI 2019.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -29,15 +30,15 @@ from jax.lax import stop_gradient
 from tqdm import tqdm
 
 from abp_jax import model
-from abp_jax.generators import functional, with_params
+from abp_jax.generators import functional
 from abp_jax.images import arguments
-from abp_jax.images.data import decode
-from abp_jax.relatives import encoders
+from abp_jax.images.observation import observe_at_once
+from abp_jax.relatives import encoders, vae
 from abp_jax.relatives.encoders import Gaussian
 from abp_jax.relatives.vae import VAEResult
+from abp_jax.training.optimizers import constant_then_cosine
 
 PHASES = ("wake", "reweighted", "sleep")
-CHUNK = 100  # steps of one compiled call; between calls the bar moves and the callback is called
 
 
 def dream(
@@ -113,44 +114,41 @@ def fit_wake_sleep(
         dreams of a finished generator, which stays as it is.
       num_draws: of z for each image in a wake phase.
       batch_size: images an iteration, drawn with replacement, and as many dreams; by default all of them in each.
-      learning_rate: of Adam; a number, or a function of the step.
-      progress: show a progress bar.
-      callback: called as callback(done, snapshot) now and then and at the end; snapshot() returns the result so far.
+      learning_rate, progress, callback: as in `vae.fit_vae`.
 
     Returns:
       VAEResult: its z are the means of q, (n, d), and its losses the sum of the phases' losses, per image, in nats.
 
     Raises:
-      TypeError, ValueError: an argument is not what it should be. FloatingPointError: the loss is no longer finite.
+      TypeError, ValueError: an argument is not what it should be, or does not fit the others.
+      FloatingPointError: the loss is no longer finite.
     """
     images, phases = _checked(generator, encoder, images, phases)
-    sigma, steps = arguments.number("sigma", sigma), arguments.whole("num_iterations", num_iterations)
-    rate = learning_rate if callable(learning_rate) else arguments.number("learning_rate", learning_rate)
-    num_draws = arguments.whole("num_draws", num_draws, of="draws")
-    size = len(images) if batch_size is None else arguments.whole("batch_size", batch_size, most=len(images))
-    key, (generate, W), (encode, V) = arguments.key(key), functional(generator), functional(encoder)
+    num_iterations = arguments.whole("num_iterations", num_iterations)
+    num_draws, sigma = arguments.whole("num_draws", num_draws, of="draws"), arguments.number("sigma", sigma)
+    batch_size = None if batch_size is None else arguments.whole("batch_size", batch_size)
+    if not callable(learning_rate):
+        learning_rate = constant_then_cosine(arguments.number("learning_rate", learning_rate), num_iterations)
+
+    (generate, W), (encode, V) = functional(generator), functional(encoder)
+    optimizer = optax.adam(learning_rate)
     loss = partial(_loss, generate, encode, generator.latent_dim, phases, sigma, num_draws)
-    params, optimizer = (W, V), optax.adam(rate)
-    advance = jax.jit(partial(_advance, loss, optimizer, size, batch_size is None))
-    means = jax.jit(lambda V: jax.lax.map(lambda y: encode(V, y).mean, images, batch_size=256))
-    state, losses = optimizer.init(params), np.zeros(0)
-
-    def result():
-        W, V = params
-        return VAEResult(with_params(generator, W), with_params(encoder, V), means(V), losses, sigma)
-
-    with tqdm(total=steps, disable=not progress, ncols=78, mininterval=0.5) as bar:
-        for numbers in np.split(np.arange(steps), range(CHUNK, steps, CHUNK)):
-            keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.asarray(numbers))
-            (params, state), values = advance(keys, params, state, images)
-            losses = np.concatenate([losses, np.asarray(values, np.float64)])
-            if not np.all(np.isfinite(losses)):
-                raise FloatingPointError(f"the loss is {losses[-1]} after {len(losses)} steps. Lower learning_rate.")
-            bar.set_postfix_str(f"loss {np.mean(values):.3f}", refresh=False)
-            bar.update(len(numbers))
-            if callback is not None:
-                callback(len(losses), result)
-    return result()
+    advance = vae._compile(loss, optimizer, batch_size)
+    run = ((W, V), optimizer.init((W, V)), jnp.zeros(num_iterations, images.dtype))
+    result = lambda run, done: vae._result(generator, encoder, images, run, done, sigma, whitening=False)
+    report = (lambda *_: None) if callback is None else lambda run, done: callback(done, partial(result, run, done))
+    stops = np.unique(np.linspace(0, num_iterations, vae.CALLS + 1).astype(int))
+    report(run, 0)
+    with tqdm(total=num_iterations, disable=not progress, file=sys.stdout, ncols=78, mininterval=0.5) as bar:
+        for done, stop in zip(stops[:-1], stops[1:], strict=True):
+            run = advance(arguments.key(key), images, run, done, stop)
+            value = float(run[2][stop - 1])
+            if not np.isfinite(value):
+                raise FloatingPointError(f"the loss is {value} after {stop} iterations. Lower learning_rate.")
+            bar.set_postfix_str(f"loss {value:.3f}", refresh=False)
+            bar.update(stop - done)
+            report(run, int(stop))
+    return result(run, num_iterations)
 
 
 def _draws(key: jax.Array, q: Gaussian, num: int):
@@ -172,14 +170,8 @@ def _checked(generator, encoder, images, phases):
         raise ValueError(f"phases must be some of {', '.join(PHASES)}, each once; got {phases}.")
     if {"wake", "reweighted"} <= set(phases):
         raise ValueError('phases must not hold both "wake" and "reweighted": either teaches the generator.')
-    arguments.generator(generator)
-    if getattr(encoder, "latent_dim", None) != generator.latent_dim:
-        found = getattr(encoder, "latent_dim", None)
-        raise ValueError(f"encoder must have the generator's latent_dim, {generator.latent_dim}; got {found}.")
-    images = decode(jnp.asarray(arguments.array("images", images)))
-    output = jax.eval_shape(generator, jnp.zeros(generator.latent_dim, arguments.latent_dtype(generator)))
-    if images.shape[1:] != output.shape or not len(images):
-        raise ValueError(f"images must be (n, {', '.join(map(str, output.shape))}), got {images.shape}.")
+    images = jnp.asarray(observe_at_once(generator, images)[0])
+    vae._check_encoder(generator, encoder, images)
     return images, phases
 
 
@@ -197,17 +189,3 @@ def _loss(generate, encode, latent_dim, phases, sigma, num_draws, params, key, y
         z, dreams = dream(sleep_key, still, sigma, len(y), latent_dim)
         total += jnp.mean(jax.vmap(sleep_loss)(q(dreams), z))
     return total
-
-
-def _advance(loss, optimizer, size, all_of_them, keys, params, state, images):
-    """One step of Adam for each key: the new params and state, and the losses."""
-
-    def step(carry, key):
-        params, state = carry
-        batch_key, key = jax.random.split(key)
-        y = images if all_of_them else images[jax.random.randint(batch_key, (size,), 0, len(images))]
-        value, gradient = jax.value_and_grad(loss)(params, key, y)
-        updates, state = optimizer.update(gradient, state, params)
-        return (optax.apply_updates(params, updates), state), value
-
-    return jax.lax.scan(step, (params, state), keys)

@@ -21,6 +21,7 @@ from abp_jax.relatives import (
     rbm,
     rbm_gradient,
     tables,
+    toys,
 )
 
 KEY = jax.random.key(0)
@@ -35,6 +36,7 @@ MADE, MASKS = (
     jax.tree.map(lambda a: a[0], made_masks.random_masks(KEY, 4, (5,), 1)),
 )
 MIXTURE, CHAIN = binary_baselines.independent(jnp.stack([BITS, 1 - BITS])), binary_baselines.chain(4)
+CURVE = abp.MLPGenerator(1, 2, (4,), rngs=nnx.Rngs(0))
 PRODUCTS = ("dot_general", "conv_general_dilated")
 MEASURES = {
     "evidence.importance_log_weights": lambda z: evidence.importance_log_weights(KEY, F, z, Y, 0.3, 4),
@@ -76,6 +78,7 @@ MEASURES = {
     "made.complete": lambda x: made.complete(KEY, MADE, MASKS, x, 2),
     "gibbs.sweep": lambda x: gibbs.sweep(jnp.tile(x, 4)),
     "gibbs.visible_chain": lambda x: gibbs.visible_chain(jnp.tile(x, 4), 2),
+    "toys.log_evidence": lambda x: toys.log_evidence(CURVE, x[:2], 0.3, toys.lattice(5)),
     "tables.partition_function": lambda x: tables.partition_function(tables.misconception()) + x[0],
 }
 ARGUMENTS = {"evidence": Z, "quadrature": Z, "paths": Z, "metrics": Z, "comparison": Z}

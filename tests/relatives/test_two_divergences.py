@@ -1,4 +1,4 @@
-"""The widget of the two divergences, without a browser: its formulas against sums over a lattice, and what a hand does."""
+"""The widget of the two divergences, without a browser: its formulas against sums over a lattice, and the hand."""
 
 import io
 import time

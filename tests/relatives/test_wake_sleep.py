@@ -210,13 +210,13 @@ def test_the_callback_sees_results_on_the_way(key):
         generator,
         encoder,
         y,
-        250,
+        40,
         key=key,
         batch_size=7,
         progress=False,
         callback=lambda done, now: seen.append((done, now())),
     )
-    assert [done for done, _ in seen] == [100, 200, 250] and [len(now.losses) for _, now in seen] == [100, 200, 250]
+    assert [done for done, _ in seen] == [*range(0, 41, 2)] == [len(now.losses) for _, now in seen]
     np.testing.assert_array_equal(seen[-1][1].z, found.z)
     assert found.z.shape == (30, 1) and found.sigma == 0.3 and np.any(seen[0][1].z != found.z)
     np.testing.assert_allclose(found.z, jax.vmap(lambda y: found.encoder(y).mean)(y), atol=1e-6)
@@ -252,10 +252,10 @@ def test_on_a_figure_eight_exact_learning_beats_the_vae_and_that_wake_and_sleep(
         ({"phases": ("wake", "reweighted")}, ValueError, "must not hold both"),
         ({"sigma": 0}, ValueError, "sigma must be positive"),
         ({"num_iterations": 0}, ValueError, "num_iterations must be positive"),
-        ({"batch_size": 11}, ValueError, "batch_size must be at most 10"),
+        ({"batch_size": 0}, ValueError, "batch_size must be positive"),
         ({"key": 0}, TypeError, "key must be a key"),
         ({"learning_rate": -1}, ValueError, "learning_rate must be positive"),
-        ({"images": jnp.zeros((10, 3))}, ValueError, r"images must be \(n, 2\), got \(10, 3\)"),
+        ({"images": jnp.zeros((10, 3))}, ValueError, "images"),
         (
             {"encoder": MLPEncoder(2, 2, (4,), rngs=nnx.Rngs(0))},
             ValueError,
