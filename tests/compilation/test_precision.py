@@ -25,6 +25,7 @@ from abp_jax.relatives import (
     rbm_gradient,
     tables,
     variational,
+    toys,
 )
 from abp_jax.relatives.encoders import Gaussian
 
@@ -40,6 +41,7 @@ MADE, MASKS = (
     jax.tree.map(lambda a: a[0], made_masks.random_masks(KEY, 4, (5,), 1)),
 )
 MIXTURE, CHAIN = binary_baselines.independent(jnp.stack([BITS, 1 - BITS])), binary_baselines.chain(4)
+CURVE = abp.MLPGenerator(1, 2, (4,), rngs=nnx.Rngs(0))
 PRODUCTS = ("dot_general", "conv_general_dilated")
 MEASURES = {
     "evidence.importance_log_weights": lambda z: evidence.importance_log_weights(KEY, F, z, Y, 0.3, 4),
@@ -88,6 +90,7 @@ MEASURES = {
     "encoders.draw": lambda x: encoders.draw(encoders.Gaussian(x[:2], jnp.eye(2)), x[2:]),
     "encoders.covariance": lambda x: encoders.covariance(encoders.Gaussian(x[:2], jnp.diag(x[2:]))),
     "variational.elbo": lambda x: variational.elbo(KEY, F, encoders.Gaussian(x[:2], jnp.eye(2)), Y, 0.3),
+    "toys.log_evidence": lambda x: toys.log_evidence(CURVE, x[:2], 0.3, toys.lattice(5)),
     "tables.partition_function": lambda x: tables.partition_function(tables.misconception()) + x[0],
 }
 ARGUMENTS = {"evidence": Z, "quadrature": Z, "paths": Z, "metrics": Z, "comparison": Z, "gaps": Z}
