@@ -166,7 +166,7 @@ def test_the_critic_takes_k_steps(key):
         found = fit_gan(generator, critic, y, 1, key=key, sigma=SIGMA, critic_steps=k, learning_rates=(1e-4, 1e-4))
         moved = jnp.abs(found.critic.dense2.bias[...] - critic.dense2.bias[...]).max()
         moved = max(moved, jnp.abs(found.critic.dense2.kernel[...] - critic.dense2.kernel[...]).max())
-        np.testing.assert_allclose(moved, k * 1e-4, rtol=0.05)
+        np.testing.assert_allclose(moved, k * 1e-4, rtol=0.1)
 
 
 def test_calls_in_pieces_are_one_run(key):
