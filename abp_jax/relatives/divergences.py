@@ -14,7 +14,6 @@ Source: Goodfellow et al., Generative adversarial nets, NIPS 2014.
 """
 
 from collections.abc import Callable
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -75,11 +74,14 @@ def density_on_grid(
     if y.ndim != 2 or centres.shape[1:] != y.shape[1:]:
         raise ValueError(f"grid must be (m, D) with points as f gives them, {centres.shape[1:]}, got {y.shape}.")
     log_prior = jax.nn.log_softmax(jax.vmap(model.log_prior)(z))
-    return jax.lax.map(partial(_log_mixture, log_prior, centres, sigma), y, batch_size=64)
+    return _log_mixture(log_prior, centres, sigma, y)
 
 
+@jax.jit
 def _log_mixture(log_weights: jax.Array, centres: jax.Array, sigma: float, y: jax.Array):
-    return logsumexp(log_weights + jax.vmap(lambda c: model.log_noise(y - c, sigma))(centres))
+    """log sum_j w_j N(y_i; c_j, sigma^2 I) for each y_i."""
+    log_noise = lambda y: jax.vmap(lambda c: model.log_noise(y - c, sigma))(centres)
+    return jax.lax.map(lambda y: logsumexp(log_weights + log_noise(y)), y, batch_size=64)
 
 
 @full_precision

@@ -17,6 +17,7 @@ from abp_jax.relatives import (
     contrastive_divergence,
     encoders,
     gaps,
+    divergences,
     gibbs,
     made,
     made_masks,
@@ -42,6 +43,7 @@ MADE, MASKS = (
 )
 MIXTURE, CHAIN = binary_baselines.independent(jnp.stack([BITS, 1 - BITS])), binary_baselines.chain(4)
 CURVE = abp.MLPGenerator(1, 2, (4,), rngs=nnx.Rngs(0))
+F_PLANE = abp.MLPGenerator(2, 2, (3,), rngs=nnx.Rngs(1))
 PRODUCTS = ("dot_general", "conv_general_dilated")
 MEASURES = {
     "evidence.importance_log_weights": lambda z: evidence.importance_log_weights(KEY, F, z, Y, 0.3, 4),
@@ -80,6 +82,7 @@ MEASURES = {
     "nade.log_prob_direct": lambda x: nade.log_prob_direct(NADE, x),
     "nade.complete": lambda x: nade.complete(KEY, NADE, x, 2),
     "made.log_prob": lambda x: made.log_prob(MADE, MASKS, x),
+    "divergences.density_on_grid": lambda x: divergences.density_on_grid(F_PLANE, x.reshape(2, 2), 0.3, spacing=1),
     "made.complete": lambda x: made.complete(KEY, MADE, MASKS, x, 2),
     "class_shares.nearest_class": lambda x: class_shares.nearest_class(x[None], jnp.stack([x, 1 - x]), [0, 1], 1),
     "gaps.exact_elbo": lambda z: gaps.exact_elbo(F, Gaussian(z, jnp.eye(2)), Y, 0.3, spacing=1.0),

@@ -9,6 +9,7 @@ from jax.scipy.stats import multivariate_normal, norm
 
 import abp_jax as abp
 from abp_jax.relatives import divergences, rings
+from abp_jax.relatives.adversarial import sample
 from abp_jax.relatives.divergences import density_on_grid, game_value, jensen_shannon, kl, optimal_logit
 from tests.relatives import exact
 
@@ -47,8 +48,8 @@ def test_the_value_of_the_game(pair):
     best = game_value(log_p, log_q, cell)
     assert abs(best - (-np.log(4) + 2 * jensen_shannon(log_p, log_q, cell))) < 1e-10
     assert abs(game_value(log_p, log_p, cell) + np.log(4)) < 1e-10
-    D = np.exp(log_p) / (np.exp(log_p) + np.exp(log_q))
-    by_hand = cell * np.sum(np.exp(log_p) * np.log(D) + np.exp(log_q) * np.log(1 - D))
+    D, other = (np.exp(log) / (np.exp(log_p) + np.exp(log_q)) for log in (log_p, log_q))
+    by_hand = cell * np.sum(np.exp(log_p) * np.log(D) + np.exp(log_q) * np.log(other))
     np.testing.assert_allclose(best, by_hand, rtol=1e-10)
     np.testing.assert_allclose(jax.nn.sigmoid(optimal_logit(log_p, log_q)), D, rtol=1e-12)
 
@@ -66,14 +67,15 @@ def test_no_critic_is_better_than_the_optimal_one(pair):
 
 
 def test_the_density_of_a_linear_generator_is_factor_analysis():
-    """N(b, WW' + sigma^2 I), to 1e-10 in double precision; and with one latent number."""
+    """N(b, WW' + sigma^2 I), with one latent number and with two."""
     with exact.double_precision():
         rng = np.random.default_rng(1)
         y, _ = divergences.grid(-2, 3, 12)
         for d in (1, 2):
             W, b = jnp.asarray(rng.normal(size=(2, d))), jnp.asarray(rng.normal(size=2))
             found = density_on_grid(lambda z, W=W, b=b: W @ z + b, y, 0.4, latent_dim=d, spacing=0.1)
-            expected = multivariate_normal.logpdf(y, b, W @ W.T + 0.16 * jnp.eye(2))
+            covariance = W @ W.T + 0.16 * jnp.eye(2)
+            expected = jax.vmap(lambda y, b=b, C=covariance: multivariate_normal.logpdf(y, b, C))(y)
             np.testing.assert_allclose(found, expected, atol=1e-3)  # the lattice ends at |z| = 5
             near = expected > -8
             np.testing.assert_allclose(found[near], expected[near], atol=3e-5)
@@ -90,8 +92,6 @@ def test_the_density_of_a_generator_is_normalised_and_settled():
 
 def test_draws_agree_with_the_density(key):
     """E log p over the generator's own draws is minus the entropy on the grid."""
-    from abp_jax.relatives.adversarial import sample
-
     generator = abp.MLPGenerator(2, 2, (8,), rngs=nnx.Rngs(0))
     draws = sample(key, generator, 2, 0.5, 2000)
     nats = density_on_grid(generator, draws, 0.5, spacing=0.2)
