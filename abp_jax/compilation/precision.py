@@ -1,9 +1,11 @@
-"""What is measured is computed with all the digits of its numbers, on every device."""
+"""What is measured is computed with all the digits of its numbers, on every device; or with twice as many."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 
 import jax
+import jax.experimental
 
 
 def full_precision(function: Callable) -> Callable:
@@ -20,3 +22,11 @@ def full_precision(function: Callable) -> Callable:
             return function(*args, **kwargs)
 
     return call
+
+
+@contextmanager
+def double_precision() -> Iterator[None]:
+    """Inside, new arrays have 64 bits: `with double_precision(): ...`. (jax before 0.8 has it under another name.)"""
+    switch = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
+    with switch(True):
+        yield

@@ -1,12 +1,13 @@
 """Exact answers for n bits that are few enough to list: all states, their probabilities, chi-square of draws."""
 
-import contextlib
 import itertools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.stats import chi2
+
+from abp_jax.compilation.precision import double_precision  # noqa: F401  tests take it from here
 
 
 def all_states(n):
@@ -39,11 +40,3 @@ def as_large(tree, size, seed=0):
     """The same tree with normal numbers of this size for its floating-point arrays."""
     rng = np.random.default_rng(seed)
     return jax.tree.map(lambda a: jnp.asarray(size * rng.normal(size=a.shape), a.dtype), tree)
-
-
-@contextlib.contextmanager
-def double_precision():
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from abp_jax.compilation.precision import double_precision
 from abp_jax.relatives import annealed_importance
 from abp_jax.relatives import rbm as boltzmann
 from abp_jax.relatives.rbm import RBM
@@ -57,7 +58,7 @@ def test_bracket_holds_log_z_of_sixteen_hidden_bits():
 
 
 def test_works_in_float64():
-    with jax.enable_x64(True), jax.debug_nans(True):
+    with double_precision(), jax.debug_nans(True):
         rbm = random_machine(2, 3, dtype=jnp.float64)
         draws = boltzmann.exact_draws(jax.random.key(0), rbm, 100)
         b = jnp.linspace(0, 1, 21)

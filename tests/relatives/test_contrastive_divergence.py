@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from abp_jax.compilation.precision import double_precision
 from abp_jax.relatives import contrastive_divergence as cd
 from abp_jax.relatives import rbm as boltzmann
 from abp_jax.relatives import rbm_gradient
@@ -30,7 +31,7 @@ def data_weights():
 
 
 def test_block_matrix_keeps_p_and_is_reversible():
-    with jax.enable_x64(True):
+    with double_precision():
         rbm = random_machine(3, 4, dtype=jnp.float64)
         T = np.array(cd.block_matrix(rbm))
         table = joint_by_hand(rbm)
@@ -62,7 +63,7 @@ def test_mean_of_many_draws_is_the_expected_direction(machine, k):
 
 def test_expected_direction_goes_to_the_gradient_as_the_second_eigenvalue(machine):
     v = jnp.asarray(all_states(4)[DATA], jnp.float32)
-    with jax.enable_x64(True):
+    with double_precision():
         rbm = jax.tree.map(lambda p: jnp.asarray(p, jnp.float64), machine)
         exact = flat(rbm_gradient.gradient(rbm, jnp.asarray(v, jnp.float64)))
         weights = jnp.asarray(data_weights(), jnp.float64)
@@ -85,7 +86,7 @@ def test_direction_is_autodiff_with_the_chains_held_constant(key, machine):
 
 def test_contrastive_divergence_is_no_gradient(machine):
     """The Jacobian of a gradient is symmetric; that of expected CD-1 isn't."""
-    with jax.enable_x64(True):
+    with double_precision():
         start, unravel = jax.flatten_util.ravel_pytree(jax.tree.map(lambda p: jnp.asarray(p, jnp.float64), machine))
         weights = jnp.asarray(data_weights(), jnp.float64)
         x = jnp.asarray(all_states(4)[DATA])

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from abp_jax.compilation.precision import double_precision
 from abp_jax.relatives import rbm as boltzmann
 from abp_jax.relatives.rbm import RBM
 from tests.relatives.exact import all_states
@@ -50,7 +51,7 @@ def test_partition_function_by_either_layer(machine):
 
 
 def test_probabilities_sum_to_one_in_float64():
-    with jax.enable_x64(True), jax.debug_nans(True):
+    with double_precision(), jax.debug_nans(True):
         rbm = random_machine(7, 9, dtype=jnp.float64)
         log_p = partial(boltzmann.log_prob, rbm, log_z=boltzmann.log_partition(rbm))
         p = jnp.exp(jax.vmap(log_p)(jnp.asarray(all_states(9))))

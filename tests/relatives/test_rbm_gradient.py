@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from abp_jax.compilation.precision import double_precision
 from abp_jax.relatives import rbm as boltzmann
 from abp_jax.relatives import rbm_gradient
 from tests.relatives.exact import all_states
@@ -15,7 +16,7 @@ from tests.relatives.machines import joint_by_hand, random_machine
 
 @pytest.mark.parametrize(("hidden", "visible"), [(4, 6), (6, 4), (5, 5)])
 def test_formulas_are_the_gradient_of_the_exact_log_likelihood(hidden, visible):
-    with jax.enable_x64(True), jax.debug_nans(True):
+    with double_precision(), jax.debug_nans(True):
         rbm = random_machine(hidden, visible, dtype=jnp.float64)
         x = jax.random.bernoulli(jax.random.key(1), 0.3, (7, visible)).astype(jnp.float64)
 
