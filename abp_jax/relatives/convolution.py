@@ -11,6 +11,7 @@ map as one matrix product, whose derivatives are matrix products again. So here 
 """
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -42,6 +43,7 @@ class Conv(nnx.Module):
         return strided_convolution(x, self.kernel[...], self.stride) + self.bias[...][None, None, :]
 
 
+@partial(jax.jit, static_argnames="stride")
 def strided_convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     """Filters an image at every `stride`-th pixel; equals `lax.conv_general_dilated(..., padding="SAME")`.
 

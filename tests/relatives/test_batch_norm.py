@@ -58,7 +58,7 @@ def test_the_running_average_forgets():
 
 def test_batch_statistics_couple_the_examples_and_running_ones_do_not(generator, z):
     """The derivative of image i in z_j, (i, j): of every other example, or exactly 0."""
-    size = lambda f: np.asarray(jnp.sqrt(jnp.sum(jax.jacobian(f)(z) ** 2, axis=(1, 2, 3, 5))))
+    size = lambda f: np.asarray(jnp.sqrt(jnp.sum(jax.jit(jax.jacobian(f))(z) ** 2, axis=(1, 2, 3, 5))))
     batch, single = size(lambda z: generator.batch(z)[0]), size(jax.vmap(generator))
     others = ~np.eye(len(z), dtype=bool)
     assert batch.shape == single.shape == (6, 6)
@@ -91,7 +91,8 @@ def test_the_images_learn_through_the_statistics(generator, z):
         return jnp.sum(abp.generators.with_params(generator, params).batch(z)[0] ** 2)
 
     params = abp.generators.functional(generator)[1]
-    slope = jax.grad(loss)(params)["first"]["kernel"]
+    loss = jax.jit(loss)
+    slope = jax.jit(jax.grad(loss))(params)["first"]["kernel"]
     step = lambda e: {**params, "first": {**params["first"], "kernel": params["first"]["kernel"] + e * slope}}
     e = 1e-2 / float(jnp.linalg.norm(slope))
     difference = (loss(step(e)) - loss(step(-e))) / (2 * e)

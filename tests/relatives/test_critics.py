@@ -29,14 +29,14 @@ def test_a_convolutional_critic_equals_layers_of_flax(key):
         layer.kernel, layer.bias = nnx.Param(ours.kernel[...]), nnx.Param(ours.bias[...])
         h = nnx.leaky_relu(layer(h), 0.2)
     assert h.shape == (1, 4, 4, 6)
-    np.testing.assert_allclose(critic(y), critic.last(h.ravel())[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(jax.jit(critic)(y), critic.last(h.ravel())[0], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("critic", ["mlp", "conv"])
 def test_a_logit_is_of_one_example_alone(critic, key):
     critic = {"mlp": MLPCritic(64, rngs=nnx.Rngs(0)), "conv": ConvCritic(8, 2, 1, rngs=nnx.Rngs(0))}[critic]
     y = jax.random.normal(key, (4, 8, 8, 1))
-    across = jax.jacobian(jax.vmap(critic))(y).reshape(4, 4, -1)
+    across = jax.jit(jax.jacobian(jax.vmap(critic)))(y).reshape(4, 4, -1)
     for i, j in np.ndindex(4, 4):
         assert bool(jnp.any(across[i, j] != 0)) == (i == j)
 
