@@ -15,9 +15,9 @@ from abp_jax.relatives import (
     binary_baselines,
     class_shares,
     contrastive_divergence,
+    divergences,
     encoders,
     gaps,
-    divergences,
     gibbs,
     made,
     made_masks,
@@ -25,8 +25,8 @@ from abp_jax.relatives import (
     rbm,
     rbm_gradient,
     tables,
-    variational,
     toys,
+    variational,
 )
 from abp_jax.relatives.encoders import Gaussian
 
