@@ -54,6 +54,24 @@ def reached(curve: list[tuple[float, float]], error: float) -> tuple[int, float]
     return next(((i + 1, seconds) for i, (seconds, e) in enumerate(curve) if e <= error), None)
 
 
+def told(found: tuple[int, float] | None) -> str:
+    """Returns what `reached` found, in words."""
+    return f"{seconds_of(found[1])}, {found[0]} iterations" if found else "not reached"
+
+
+def rows_beside(curves: dict[str, list[tuple[float, float]]]) -> list[list[str]]:
+    """Returns a row for each contestant, beside the first one."""
+    rows, first = [], next(iter(curves.values()))
+    for name, curve in curves.items():
+        cells = []
+        for error in ERRORS:
+            found, of_ours = reached(curve, error), reached(first, error)
+            beside = f", {found[1] / of_ours[1]:.2g} times ours" if found and of_ours and curve is not first else ""
+            cells.append(told(found) + beside)
+        rows.append([name, seconds_of(curve[0][0]), *cells, f"{min(e for _, e in curve):.4f} of {len(curve)}"])
+    return rows
+
+
 def learning(settings: Settings) -> Section:
     """Each contestant learns once, one after the other; those in PyTorch stop at the smallest of ERRORS."""
     device, (size, width) = "cuda" if settings.gpu else "cpu", (16, 4) if settings.quick else (64, 64)
@@ -67,15 +85,7 @@ def learning(settings: Settings) -> Section:
             busy.append(used_by_others())
             command = [sys.executable, "-m", "benchmarks.peer_torch", "eager", str(file), device]
             curves[name] = run([*command, f"learn by {optimizer}"])
-    first, rows = curves["ours, by default"], []
-    for name, curve in curves.items():
-        cells = []
-        for error in ERRORS:
-            found, of_ours = reached(curve, error), reached(first, error)
-            text = f"{seconds_of(found[1])}, {found[0]} iterations" if found else "not reached"
-            cells.append(text + (f", {found[1] / of_ours[1]:.1f} times ours" if found and curve is not first else ""))
-        last = min(e for _, e in curve)
-        rows.append([name, seconds_of(curve[0][0]), *cells, f"{last:.4f} of {len(curve)}"])
+    rows = rows_beside(curves)
     note = (
         f"Width {width}, {size} x {size}, the same first weights and z. Ours: compilation included, nothing "
         "ready-made. PyTorch: eager, 30 unadjusted Langevin steps of 0.05 an iteration, the best of eight pairs of "
@@ -96,9 +106,7 @@ def precision(settings: Settings) -> Section:
         busy.append(used_by_others())
         command = [sys.executable, "-m", "benchmarks.learning", device, str(size), str(width), dtype]
         curves[name] = curve = run(command, **more)
-        found = [reached(curve, error) for error in ERRORS]
-        cells = [f"{seconds_of(seconds)}, {count} iterations" for count, seconds in filter(None, found)]
-        cells += ["not reached"] * found.count(None)
+        cells = [told(reached(curve, error)) for error in ERRORS]
         middle = len(curve) // 2
         per_iteration = (curve[-1][0] - curve[middle][0]) / (len(curve) - 1 - middle)
         rows.append([name, seconds_of(per_iteration), *cells, f"{min(e for _, e in curve):.5f} of {len(curve)}"])

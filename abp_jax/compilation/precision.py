@@ -12,8 +12,8 @@ def full_precision(function: Callable) -> Callable:
     """Returns the function with every product in it, and in the f that it is given, in full precision.
 
     By itself jax rounds the numbers of a product of float32 to about three digits on a GPU (TensorFloat-32) and on a
-    TPU (bfloat16), which is fast and good enough to learn by, and on the CPU not at all. A log-likelihood of -20 nats
-    then comes out wrong in its second decimal.
+    TPU (bfloat16), which is fast and good enough to learn by, and on the CPU not at all. A log-likelihood of some nats
+    then comes out wrong in its third decimal.
     """
 
     @wraps(function)

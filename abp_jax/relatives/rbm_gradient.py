@@ -34,7 +34,7 @@ def statistics(rbm: RBM, v: jax.Array, weights: jax.Array | None = None) -> RBM:
     weights = jnp.full(len(v), 1 / len(v), v.dtype) if weights is None else weights
     m = jax.nn.sigmoid(jax.vmap(partial(hidden_logits, rbm))(v))
     weighted_v = weights[:, None] * v
-    return RBM(jnp.matmul(m.T, weighted_v, precision="highest"), jnp.sum(weighted_v, axis=0), weights @ m)
+    return RBM(m.T @ weighted_v, jnp.sum(weighted_v, axis=0), weights @ m)
 
 
 def model_statistics(rbm: RBM) -> RBM:

@@ -56,7 +56,7 @@ def chain(
     step_size: float | None,
     in_batches: bool,
 ) -> Chain:
-    """Returns the settings of the chains of a run; see `fit`. Raises as `inference.check_chain` does."""
+    """Returns the settings of the chains of a run: those given, else as in KINDS. Raises as `inference.check_chain`."""
     given = check_chain(latent_dim, sigma, sampler, num_steps, step_size)
     at_once = None if in_batches else KINDS[given.sampler].at_once
     return given._replace(num_steps=at_once) if num_steps is None and at_once is not None else given

@@ -95,7 +95,9 @@ def test_contrastive_divergence_is_no_gradient(machine):
             "exact": lambda rbm: rbm_gradient.gradient(rbm, x),
         }
         jacobians = {
-            name: jax.jacfwd(lambda p, field=field: jax.flatten_util.ravel_pytree(field(unravel(p)))[0])(start)
+            name: np.asarray(
+                jax.jacfwd(lambda p, field=field: jax.flatten_util.ravel_pytree(field(unravel(p)))[0])(start)
+            )
             for name, field in fields.items()
         }
     assert np.max(np.abs(jacobians["exact"] - jacobians["exact"].T)) < 1e-10
