@@ -15,6 +15,7 @@ from abp_jax.relatives import (
     binary_baselines,
     contrastive_divergence,
     gaps,
+    encoders,
     gibbs,
     made,
     made_masks,
@@ -22,6 +23,7 @@ from abp_jax.relatives import (
     rbm,
     rbm_gradient,
     tables,
+    variational,
 )
 from abp_jax.relatives.encoders import Gaussian
 
@@ -81,6 +83,9 @@ MEASURES = {
     "gaps.laplace": lambda z: gaps.laplace(F, z, Y, 0.3),
     "gibbs.sweep": lambda x: gibbs.sweep(jnp.tile(x, 4)),
     "gibbs.visible_chain": lambda x: gibbs.visible_chain(jnp.tile(x, 4), 2),
+    "encoders.draw": lambda x: encoders.draw(encoders.Gaussian(x[:2], jnp.eye(2)), x[2:]),
+    "encoders.covariance": lambda x: encoders.covariance(encoders.Gaussian(x[:2], jnp.diag(x[2:]))),
+    "variational.elbo": lambda x: variational.elbo(KEY, F, encoders.Gaussian(x[:2], jnp.eye(2)), Y, 0.3),
     "tables.partition_function": lambda x: tables.partition_function(tables.misconception()) + x[0],
 }
 ARGUMENTS = {"evidence": Z, "quadrature": Z, "paths": Z, "metrics": Z, "comparison": Z, "gaps": Z}

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax.scipy.special import logsumexp
 
 import abp_jax as abp
-from abp_jax import evidence, factor_analysis, quadrature
+from abp_jax import factor_analysis, quadrature
 from abp_jax.relatives import encoders, vae, variational
 from abp_jax.relatives.vae import fit_vae
 
@@ -16,7 +17,7 @@ FAST = dict(key=jax.random.key(0), progress=False)
 
 def linear_data(num=200, data_dim=10, sigma=0.5):
     """Of two factors of different size, at any angle to the axes."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(22)
     loading = np.linalg.qr(rng.normal(size=(data_dim, 2)))[0] * [3.0, 1.5]
     return jnp.asarray(rng.normal(size=(num, 2)) @ loading.T + sigma * rng.normal(size=(num, data_dim)), jnp.float32)
 
@@ -32,7 +33,7 @@ def linear_vae(family, y, num_iterations, learning_rate=1e-2):
 @pytest.fixture(scope="module", params=encoders.FAMILIES)
 def linear(request):
     y = linear_data()
-    return request.param, y, *linear_vae(request.param, y, 4_000)
+    return request.param, y, *linear_vae(request.param, y, 8_000)
 
 
 def test_a_linear_one_is_factor_analysis(linear):
@@ -122,7 +123,7 @@ def test_the_importance_weighted_objective_is_l_k():
     generator, encoder = small()
     log_w = jax.vmap(lambda key, y: variational.log_weights(key, generator, encoder(y), y, 0.5, 4))(keys, y)
     np.testing.assert_allclose(by_elbo.losses[0], -jnp.mean(log_w), rtol=1e-5)
-    l_k = np.mean([evidence.importance_bound(jnp.stack([row, row]).ravel(), 4).value for row in log_w])
+    l_k = jnp.mean(logsumexp(log_w, axis=1) - np.log(4))
     np.testing.assert_allclose(result.losses[0], -l_k, rtol=1e-5)
 
 
