@@ -88,6 +88,7 @@ def test_best_of_a_normal_posterior_in_closed_form(x64, family):
         assert abs(r) > 0.7 and abs(log_p - bound + 0.5 * np.log(1 - r**2)) < 1e-6
         np.testing.assert_allclose(np.diag(best.factor) ** -2, np.diag(np.linalg.inv(covariance)), rtol=1e-3)
         assert best.factor[1, 0] == best.factor[0, 1] == 0
+        np.testing.assert_allclose(gaps.in_family(q, family).factor, best.factor, rtol=1e-3)  # where a climb starts
 
 
 def test_laplace_is_the_posterior_of_a_linear_model():
