@@ -16,11 +16,11 @@ from abp_jax import model
 from abp_jax.compilation.precision import full_precision
 from abp_jax.images import arguments
 
-WIDTH, HEIGHT = 2.0, 1.0  # of one half of the eight
+WIDTH, HEIGHT = 1.5, 0.75  # from the middle to the sides, and to the top
 
 
 def figure_eight(key: jax.Array, num: int, sigma: float = 0.1) -> jax.Array:
-    """Draws points (2 cos t, sin 2t) + e with t uniform on the circle and e ~ N(0, sigma^2 I): returns y (num, 2).
+    """Draws points (1.5 cos t, 0.75 sin 2t) + e, t uniform on the circle and e ~ N(0, sigma^2 I): returns y (num, 2).
 
     The curve crosses itself at 0, and a line can't be laid along it without two ends.
 

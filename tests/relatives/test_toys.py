@@ -34,7 +34,7 @@ def test_points_lie_about_the_curve_and_follow_the_density(key):
         y.shape == (4000, 2) and 0.05 < jnp.mean(distance) < 0.09
     )  # across the curve: the mean of |N(0, .1^2)| is .08
     np.testing.assert_allclose(jnp.mean(y, axis=0), 0, atol=0.12)
-    np.testing.assert_allclose(jnp.var(y, axis=0), [2 + 0.01, 0.5 + 0.01], rtol=0.05)
+    np.testing.assert_allclose(jnp.var(y, axis=0), [1.5**2 / 2 + 0.01, 0.75**2 / 2 + 0.01], rtol=0.05)
     density = jax.jit(jax.vmap(lambda y: toys.figure_eight_log_density(y, 0.1, 500)))
     nats = density(y)
     x = np.linspace(-2.6, 2.6, 131), np.linspace(-1.6, 1.6, 81)

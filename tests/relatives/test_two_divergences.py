@@ -108,7 +108,7 @@ def test_the_hand_holds_the_peak_on_the_left_and_the_place_on_a_map(widget):
     assert abs(widget.mean.value - 1) < 0.01
     peak = 1 / (widget.width.value * np.sqrt(2 * np.pi))
     height = (bottom - 0.5 * size[1]) / (bottom - top)
-    np.testing.assert_allclose(peak, height * max(1, 1.35 * widget.posterior.density.max()), rtol=0.01)
+    np.testing.assert_allclose(peak, height * max(1, 2.2 * widget.posterior.density.max()), rtol=0.01)
     red = np.argwhere(np.all(shown(widget) == divergence_picture.Q, axis=-1))
     near = np.abs(red - (0.5 * size[1], left + (right - left) * 4 / 6)).max(axis=1) < 8
     assert near.sum() > 100  # the disc is where the hand is

@@ -224,16 +224,16 @@ def test_the_callback_sees_results_on_the_way(key):
 
 
 def test_on_a_figure_eight_exact_learning_beats_the_vae_and_that_wake_and_sleep(key):
-    """Nats of a test point by the exact sum: the bars are less than half of what is measured at 4000 steps."""
+    """Nats of a test point by the exact sum; measured are .6 nats and 12."""
     sigma, z = 0.1, toys.lattice(801)
     y, test = toys.figure_eight(jax.random.key(1), 1000, sigma), toys.figure_eight(jax.random.key(2), 500, sigma)
     generator, encoder = networks(0)
     nats = jax.jit(lambda W, y: jnp.mean(jax.vmap(lambda y: toys.log_evidence(partial(generate, W), y, sigma, z))(y)))
     generate, W = functional(generator)
     log_prob = lambda W, y: toys.log_evidence(partial(generate, W), y, sigma, toys.lattice(201))
-    settings = dict(key=key, batch_size=250)
-    exact = likelihood_fit.fit(log_prob, W, y, test[:100], num_epochs=375, patience=375, learning_rate=2e-3, **settings)
-    options = settings | dict(sigma=sigma, progress=False)
+    settings = dict(key=key, batch_size=125)
+    exact = likelihood_fit.fit(log_prob, W, y, test[:100], num_epochs=180, patience=180, learning_rate=5e-3, **settings)
+    options = settings | dict(sigma=sigma, learning_rate=5e-3, progress=False)
     vae = fit_vae(generator, encoder, y, 1500, **options)
     dreamer = wake_sleep.fit_wake_sleep(generator, encoder, y, 1500, **options)
     of_exact, of_vae, of_dreamer = (

@@ -84,7 +84,7 @@ def q_at(x: float, y: float, peak: float) -> tuple[float, float] | None:
 
 def _ceiling(peak: float):
     """The density at the top of the left panel."""
-    return max(1.0, 1.35 * peak)
+    return max(1.0, 2.2 * peak)
 
 
 def _curves(pen: ImageDraw.ImageDraw, z: np.ndarray, density: np.ndarray, mean: float, width: float):
