@@ -182,7 +182,7 @@ def test_calls_in_pieces_are_one_run(key):
     assert np.abs(seen[0][1].generator(z) - parts.generator(z)).max() > 0
 
 
-def test_images_and_double_precision(key):
+def test_it_plays_in_double_precision(key):
     with exact.double_precision():
         generator, critic = start(0)
         found = fit_gan(generator, critic, np.float64(rings.ring(key, 20)), 2, key=key, sigma=0.1, batch_size=4)
