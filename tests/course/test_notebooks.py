@@ -50,6 +50,11 @@ def test_the_course_is_complete():
         "19_contrastive_divergence",
         "20_nade",
         "21_made",
+        "22_variational_autoencoder",
+        "23_whose_gap_is_it",
+        "24_wake_and_sleep",
+        "25_generator_against_critic",
+        "26_dcgan_on_clothes",
     ]
 
 
