@@ -11,7 +11,7 @@ import numpy as np
 import traitlets
 
 from abp_jax.images import arguments
-from abp_jax.relatives.widgets import critics_drawing
+from abp_jax.relatives.widgets import critics_drawing, sliders
 from abp_jax.relatives.widgets.critics_drawing import View
 from abp_jax.widgets.encoding import guarded
 
@@ -79,21 +79,25 @@ class CriticsView(ipywidgets.VBox):
         self.drawing, self.message = Drawing(), ipywidgets.HTML()
         self.drawing.scale = critics_drawing.place(1.0) - critics_drawing.place(0.0)
         super().__init__([ipywidgets.HBox([self.mean, self.width, self.data]), self.drawing, self.message])
-        self._moving = False
+        self._moving, self._at = False, (mean, width)
         self.draw()
-        for control in (self.mean, self.width, self.data):
-            control.observe(guarded(self.message, self._draw_once), names="value")
+        for slider in (self.mean, self.width):
+            slider.observe(guarded(self.message, self._slide), names="value")
+        self.data.observe(guarded(self.message, self.draw), names="value")
         self.drawing.observe(guarded(self.message, self._drag), names="dragged")
 
     def draw(self):
         """Computes everything anew from the controls, and shows it; an error of before is gone."""
         self.message.value = ""
-        self.view = view(self.mean.value, self.width.value, self.data.value)
-        self.drawing.at = [self.mean.value, self.width.value]
-        self.drawing.svg = critics_drawing.draw(self.view, self.mean.value, NUM_DRAWS)
+        self.view = view(*self._at, self.data.value)
+        self.drawing.at = list(self._at)
+        self.drawing.svg = critics_drawing.draw(self.view, self._at[0], NUM_DRAWS)
 
-    def _draw_once(self):
-        if not self._moving:
+    def _slide(self):
+        """A browser also puts a slider that was moved from here on a whole step, and tells: that moves nothing."""
+        at = tuple(sliders.wanted(*pair) for pair in zip((self.mean, self.width), self._at, strict=True))
+        if at != self._at and not self._moving:
+            self._at = at
             self.draw()
 
     def _drag(self):
@@ -102,10 +106,9 @@ class CriticsView(ipywidgets.VBox):
         if len(wanted) != 2 or len(numbers) != 2:
             return
         self._moving = True
+        self._at = tuple(float(np.clip(x, *ends)) for x, ends in zip(numbers, (MEANS, WIDTHS), strict=True))
         try:
-            self.mean.value, self.width.value = (
-                float(np.clip(x, *ends)) for x, ends in zip(numbers, (MEANS, WIDTHS), strict=True)
-            )
+            self.mean.value, self.width.value = self._at
         finally:
             self._moving = False
         self.draw()

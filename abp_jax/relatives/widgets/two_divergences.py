@@ -23,7 +23,7 @@ import numpy as np
 import traitlets
 
 from abp_jax.images import arguments
-from abp_jax.relatives.widgets import divergence_picture
+from abp_jax.relatives.widgets import divergence_picture, sliders
 from abp_jax.widgets.encoding import encoded, guarded
 
 FOLDER = Path(__file__).parent
@@ -146,9 +146,9 @@ class TwoDivergences(ipywidgets.VBox):
         button = lambda name: ipywidgets.Button(description=name, layout={"width": "220px"})
         self.asleep, self.awake = button("sleep: lowest KL(p‖q)"), button("bound: lowest KL(q‖p)")
         self.picture, self.message = Picture(), ipywidgets.HTML()
-        self._still = False
+        self._still, self._q = False, (self.mean.value, self.width.value)
         self._observe()
-        for control, redraw in ((self.y, self._observe), (self.mean, self._draw), (self.width, self._draw)):
+        for control, redraw in ((self.y, self._observe), (self.mean, self._slide), (self.width, self._slide)):
             control.observe(guarded(self.message, redraw), names="value")
         self.asleep.on_click(guarded(self.message, lambda: self.move(*best_asleep(self.posterior))))
         self.awake.on_click(guarded(self.message, self._to_the_bound))
@@ -159,14 +159,14 @@ class TwoDivergences(ipywidgets.VBox):
     @property
     def scores(self) -> Scores:
         """Those of the q that is shown."""
-        return scores(self.posterior, self.mean.value, self.width.value)
+        return scores(self.posterior, *self._q)
 
     def move(self, mean: float, width: float) -> None:
         """Puts q = N(mean, width^2), as far as the sliders go, and draws once."""
-        self._still = True
+        ends = divergence_picture.MEANS, divergence_picture.WIDTHS
+        self._still, self._q = True, tuple(float(np.clip(x, *e)) for x, e in zip((mean, width), ends, strict=True))
         try:
-            self.mean.value = float(np.clip(mean, *divergence_picture.MEANS))
-            self.width.value = float(np.clip(width, *divergence_picture.WIDTHS))
+            self.mean.value, self.width.value = self._q
         finally:
             self._still = False
         self._draw()
@@ -176,10 +176,15 @@ class TwoDivergences(ipywidgets.VBox):
         self._maps = maps(self.posterior)
         self._draw()
 
+    def _slide(self):
+        """A browser also puts a slider that was moved from here on a whole step, and tells: that moves nothing."""
+        q = tuple(sliders.wanted(*pair) for pair in zip((self.mean, self.width), self._q, strict=True))
+        if q != self._q and not self._still:
+            self._q = q
+            self._draw()
+
     def _draw(self):
-        if self._still:
-            return
-        mean, width, found = self.mean.value, self.width.value, self.scores
+        (mean, width), found = self._q, self.scores
         self.picture.png = encoded(
             divergence_picture.draw(Z, self.posterior.density, mean, width, self._maps, found[:2]), compress_level=1
         )
@@ -190,7 +195,7 @@ class TwoDivergences(ipywidgets.VBox):
 
     def _to_the_bound(self):
         mean, width = best_bound(self.posterior)
-        self.move(-mean if self.mean.value < 0 else mean, width)
+        self.move(-mean if self._q[0] < 0 else mean, width)
 
     def _follow(self):
         pointed = self.picture.pointed
