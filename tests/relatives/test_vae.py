@@ -142,11 +142,30 @@ def test_one_key_is_one_run_in_batches_too():
 
 
 def test_the_callback_follows_the_run():
-    seen = []
-    fit_vae(*small(), linear_data(20), 50, callback=lambda done, snapshot: seen.append((done, snapshot())), **FAST)
-    assert seen[0][0] == 0 and seen[-1][0] == 50 and len(seen) == vae.CALLS + 1
-    for done, result in seen:
+    """Before the first iteration, on the way, and once more at the end."""
+    seen, (generator, encoder) = [], small()
+    y = linear_data(20)
+    ended = fit_vae(generator, encoder, y, 50, callback=lambda done, snapshot: seen.append((done, snapshot)), **FAST)
+    assert [done for done, _ in seen] == [0, *np.linspace(0, 50, vae.CALLS + 1).astype(int)[1:], 50]
+    for done, snapshot in (seen[0], seen[7], seen[-1]):
+        result = snapshot()
         assert len(result.losses) == done and np.all(np.isfinite(result.z))
+    np.testing.assert_array_equal(result.z, ended.z)
+
+
+def test_the_monitor_follows_the_run():
+    """Its curve is that of the loss, in nats, and nothing is said of chains, as there are none."""
+    y = linear_data(20)
+    monitor = abp.TrainingMonitor(y)
+    result = fit_vae(*small(), y, 40, callback=monitor, **FAST)
+    assert monitor.text.startswith(f"Training: iterations 40, loss, in nats {result.losses[-1]:.1f}, time ")
+    assert "accepted" not in monitor.text and "step size" not in monitor.text
+    np.testing.assert_allclose(monitor._picture.loss.line.get_ydata(), result.losses)
+    np.testing.assert_allclose(monitor._picture.z.dots.get_offsets(), result.z, rtol=1e-5)
+    lines = [line.get_ydata() for line in monitor._picture.pairs.lines]
+    np.testing.assert_allclose(lines, abp.reconstruct(result.generator, result.z[monitor._pairs[:3]]), rtol=1e-4)
+    with pytest.raises(ValueError, match="give both the same images"):
+        fit_vae(*small(), y[:7], 40, callback=monitor, **FAST)
 
 
 def test_what_does_not_fit_is_said():
