@@ -223,6 +223,7 @@ def test_the_callback_sees_results_on_the_way(key):
     np.testing.assert_array_equal(abp.reconstruct(found.generator, found.z).shape, y.shape)
 
 
+@pytest.mark.slow
 def test_on_a_figure_eight_exact_learning_beats_the_vae_and_that_wake_and_sleep(key):
     """Nats of a test point by the exact sum; measured are .6 nats and 12."""
     sigma, z = 0.1, toys.lattice(801)
