@@ -9,6 +9,7 @@ Nearest neighbor pattern classification, IEEE Transactions on Information Theory
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from abp_jax.compilation.precision import full_precision
 from abp_jax.images import arguments
@@ -37,6 +38,7 @@ def nearest_class(images: jax.Array, labelled: jax.Array, labels: jax.Array, k: 
     if images.ndim < 2 or images.shape[1:] != labelled.shape[1:]:
         raise ValueError(f"images and labelled must hold images of one shape, got {images.shape}, {labelled.shape}.")
     labels, num_classes = _checked(labels, len(labelled))
+    labels = jnp.asarray(labels)
     k = arguments.whole("k", k, most=len(labelled))
     labelled = labelled.reshape(len(labelled), -1)
 
@@ -64,8 +66,8 @@ def total_variation(p: jax.Array, q: jax.Array) -> jax.Array:
 
 
 def _checked(labels, num: int):
-    """The labels as an array, and how many classes there may be."""
-    labels = jnp.asarray(arguments.array("labels", labels))
-    if labels.shape != (num,) or not jnp.issubdtype(labels.dtype, jnp.integer) or int(labels.min()) < 0:
+    """The labels as an array of NumPy, known while a program is traced too, and how many classes there may be."""
+    labels = np.asarray(arguments.array("labels", labels))
+    if labels.shape != (num,) or not np.issubdtype(labels.dtype, np.integer) or int(labels.min()) < 0:
         raise ValueError(f"labels must be {num} whole numbers from 0 on, got {labels.dtype}, {labels.shape}.")
     return labels, int(labels.max()) + 1

@@ -86,42 +86,91 @@ def fit_vae(
         as it is.
       whitening: of what is returned, see `whiten`; it has no effect on the run.
       progress: show a progress bar.
-      callback: called as callback(done, snapshot) before the first iteration and after each compiled call, about
-        20 times a run, with the number of iterations done; snapshot() returns the VAEResult so far.
+      callback: called as callback(done, snapshot), as that of `abp.fit`, for instance an `abp.TrainingMonitor`: before
+        the first iteration, after each compiled call, about 20 times a run, and once more with the same number when all
+        are done. snapshot() returns the VAEResult so far.
 
     Raises:
       TypeError, ValueError: an argument of a wrong type or out of its range; images or encoder that don't fit.
-      FloatingPointError: the objective is no longer finite.
+      FloatingPointError: the loss is no longer finite.
     """
-    images = jnp.asarray(observe_at_once(generator, images)[0])
-    _check_encoder(generator, encoder, images)
     if objective not in OBJECTIVES:
         raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}; got {objective!r}.")
+    k, sigma = arguments.whole("num_draws", num_draws), arguments.number("sigma", sigma)
+
+    def one(key, f, q, y):
+        values = log_weights(key, f, q, y, sigma, k)
+        return -jnp.mean(values) if objective == "elbo" else math.log(k) - logsumexp(values)
+
+    def loss(key, f, encode, batch):
+        keys = jax.random.split(key, len(batch))
+        return jnp.mean(jax.vmap(lambda key, y: one(key, f, encode(y), y))(keys, batch))
+
+    return learn(
+        loss,
+        generator,
+        encoder,
+        images,
+        num_iterations,
+        key=key,
+        sigma=sigma,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        whitening=whitening,
+        progress=progress,
+        callback=callback,
+    )
+
+
+def learn(
+    loss: Callable,
+    generator: nnx.Module,
+    encoder: nnx.Module,
+    images: jax.Array,
+    num_iterations: int,
+    *,
+    key: jax.Array,
+    sigma: float,
+    batch_size: int | None = None,
+    learning_rate: float | optax.Schedule = 2e-3,
+    whitening: bool = False,
+    progress: bool = True,
+    callback: Callable[[int, Callable[[], VAEResult]], None] | None = None,
+) -> VAEResult:
+    """Learns generator and encoder by Adam on any loss that they share: the loop of `fit_vae` and `fit_wake_sleep`.
+
+    loss: (key, f, encode, batch) -> the mean over a batch (b, ...) in nats, a scalar, where f: z -> y is the generator
+    and encode: y -> Gaussian the encoder, as they are in this iteration. sigma goes into the result. The other
+    arguments, and what is raised, are as in `fit_vae`.
+    """
+    images = jnp.asarray(observe_at_once(generator, images)[0])
+    check_encoder(generator, encoder, images)
     if whitening:
         check_whitening(generator, len(images))
-    num_iterations = arguments.whole("num_iterations", num_iterations)
-    k, sigma = arguments.whole("num_draws", num_draws), arguments.number("sigma", sigma)
+    num_iterations, key = arguments.whole("num_iterations", num_iterations), arguments.key(key)
     batch_size = None if batch_size is None else arguments.whole("batch_size", batch_size)
     if not callable(learning_rate):
         learning_rate = constant_then_cosine(arguments.number("learning_rate", learning_rate), num_iterations)
 
     (generate, W), (encode, V) = functional(generator), functional(encoder)
+    of_params = lambda params, key, y: loss(key, partial(generate, params[0]), partial(encode, params[1]), y)
     optimizer = optax.adam(learning_rate)
-    advance = _compile(partial(_loss, generate, encode, sigma, k, objective), optimizer, batch_size)
+    advance = _compile(of_params, optimizer, batch_size)
     run = ((W, V), optimizer.init((W, V)), jnp.zeros(num_iterations, images.dtype))
     result = lambda run, done: _result(generator, encoder, images, run, done, sigma, whitening)
     report = (lambda *_: None) if callback is None else lambda run, done: callback(done, partial(result, run, done))
-    stops = np.unique(np.linspace(0, num_iterations, CALLS + 1).astype(int))
+    stops = np.unique(np.linspace(0, num_iterations, CALLS + 1).astype(int)).tolist()
     report(run, 0)
     with tqdm(total=num_iterations, disable=not progress, file=sys.stdout, ncols=78, mininterval=0.5) as bar:
         for done, stop in zip(stops[:-1], stops[1:], strict=True):
-            run = advance(arguments.key(key), images, run, done, stop)
-            loss = float(run[2][stop - 1])
-            if not np.isfinite(loss):
-                raise FloatingPointError(f"the bound is {-loss} after {stop} iterations. Lower learning_rate.")
-            bar.set_postfix_str(f"bound {-loss:.1f}", refresh=False)
+            run = advance(key, images, run, done, stop)
+            value = float(run[2][stop - 1])
+            if not np.isfinite(value):
+                raise FloatingPointError(f"the loss is {value} after {stop} iterations. Lower learning_rate.")
+            bar.set_postfix_str(f"loss {value:.3f}", refresh=False)
             bar.update(stop - done)
-            report(run, int(stop))
+            report(run, stop)
+    report(run, num_iterations)
     return result(run, num_iterations)
 
 
@@ -153,16 +202,19 @@ def encode(encoder: Callable, images: jax.Array) -> Gaussian:
     return jax.lax.map(encoder, images, batch_size=256)
 
 
-def _loss(generate, encode, sigma, k, objective, params, key, images):
-    """Minus the objective, averaged over a batch: a scalar."""
-    W, V = params
-    f = partial(generate, W)
+def check_encoder(generator: nnx.Module, encoder: nnx.Module, images: jax.Array) -> None:
+    """Checks that the encoder gives a Gaussian of the generator's z for each of the images (n, ...).
 
-    def one(key, y):
-        values = log_weights(key, f, encode(V, y), y, sigma, k)
-        return jnp.mean(values) if objective == "elbo" else logsumexp(values) - math.log(k)
-
-    return -jnp.mean(jax.vmap(one)(jax.random.split(key, len(images)), images))
+    Raises:
+      TypeError: it is no network from y to a Gaussian.
+      ValueError: that Gaussian is of another latent_dim.
+    """
+    d, y = generator.latent_dim, jax.ShapeDtypeStruct(images.shape[1:], images.dtype)
+    q = jax.eval_shape(encoder, y) if callable(encoder) else None
+    if not isinstance(encoder, nnx.Module) or not isinstance(q, Gaussian):
+        raise TypeError(f"encoder must be a flax.nnx.Module from y to a Gaussian, got {arguments.shown(encoder)}.")
+    if (q.mean.shape, q.factor.shape) != ((d,), (d, d)):
+        raise ValueError(f"encoder must have the generator's latent_dim, {d}; its mean is of shape {q.mean.shape}.")
 
 
 def _compile(loss: Callable, optimizer: optax.GradientTransformation, batch_size: int | None):
@@ -190,12 +242,3 @@ def _result(generator, encoder, images, run, done, sigma, whitening):
     if whitening:
         generator, encoder = whiten(generator, encoder, images)
     return VAEResult(generator, encoder, encode(encoder, images).mean, np.asarray(losses, np.float64)[:done], sigma)
-
-
-def _check_encoder(generator: nnx.Module, encoder: nnx.Module, images: jax.Array):
-    d, y = generator.latent_dim, jax.ShapeDtypeStruct(images.shape[1:], images.dtype)
-    q = jax.eval_shape(encoder, y) if callable(encoder) else None
-    if not isinstance(encoder, nnx.Module) or not isinstance(q, Gaussian):
-        raise TypeError(f"encoder must be a flax.nnx.Module from y to a Gaussian, got {arguments.shown(encoder)}.")
-    if (q.mean.shape, q.factor.shape) != ((d,), (d, d)):
-        raise ValueError(f"encoder must have the generator's latent_dim, {d}; its mean is of shape {q.mean.shape}.")

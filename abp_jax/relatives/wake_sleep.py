@@ -17,26 +17,20 @@ Sources: Hinton, Dayan, Frey and Neal, Science 1995; Bornschein and Bengio, ICLR
 Siddharth, Teh and Wood, UAI 2019.
 """
 
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import nnx
 from jax.lax import stop_gradient
-from tqdm import tqdm
 
 from abp_jax import model
-from abp_jax.generators import functional
 from abp_jax.images import arguments
-from abp_jax.images.observation import observe_at_once
 from abp_jax.relatives import encoders, vae
 from abp_jax.relatives.encoders import Gaussian
 from abp_jax.relatives.vae import VAEResult
-from abp_jax.training.optimizers import constant_then_cosine
 
 PHASES = ("wake", "reweighted", "sleep")
 
@@ -123,32 +117,21 @@ def fit_wake_sleep(
       TypeError, ValueError: an argument is not what it should be, or does not fit the others.
       FloatingPointError: the loss is no longer finite.
     """
-    images, phases = _checked(generator, encoder, images, phases)
-    num_iterations = arguments.whole("num_iterations", num_iterations)
-    num_draws, sigma = arguments.whole("num_draws", num_draws, of="draws"), arguments.number("sigma", sigma)
-    batch_size = None if batch_size is None else arguments.whole("batch_size", batch_size)
-    if not callable(learning_rate):
-        learning_rate = constant_then_cosine(arguments.number("learning_rate", learning_rate), num_iterations)
-
-    (generate, W), (encode, V) = functional(generator), functional(encoder)
-    optimizer = optax.adam(learning_rate)
-    loss = partial(_loss, generate, encode, generator.latent_dim, phases, sigma, num_draws)
-    advance = vae._compile(loss, optimizer, batch_size)
-    run = ((W, V), optimizer.init((W, V)), jnp.zeros(num_iterations, images.dtype))
-    result = lambda run, done: vae._result(generator, encoder, images, run, done, sigma, whitening=False)
-    report = (lambda *_: None) if callback is None else lambda run, done: callback(done, partial(result, run, done))
-    stops = np.unique(np.linspace(0, num_iterations, vae.CALLS + 1).astype(int))
-    report(run, 0)
-    with tqdm(total=num_iterations, disable=not progress, file=sys.stdout, ncols=78, mininterval=0.5) as bar:
-        for done, stop in zip(stops[:-1], stops[1:], strict=True):
-            run = advance(arguments.key(key), images, run, done, stop)
-            value = float(run[2][stop - 1])
-            if not np.isfinite(value):
-                raise FloatingPointError(f"the loss is {value} after {stop} iterations. Lower learning_rate.")
-            bar.set_postfix_str(f"loss {value:.3f}", refresh=False)
-            bar.update(stop - done)
-            report(run, int(stop))
-    return result(run, num_iterations)
+    phases, sigma = _checked(phases), arguments.number("sigma", sigma)
+    num_draws = arguments.whole("num_draws", num_draws, of="draws")
+    return vae.learn(
+        partial(_loss, phases, sigma, num_draws, arguments.generator(generator).latent_dim),
+        generator,
+        encoder,
+        images,
+        num_iterations,
+        key=key,
+        sigma=sigma,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        progress=progress,
+        callback=callback,
+    )
 
 
 def _draws(key: jax.Array, q: Gaussian, num: int):
@@ -163,29 +146,26 @@ def _log_weights(z: jax.Array, log_q: jax.Array, f: Callable, y: jax.Array, sigm
     return jax.vmap(lambda z: model.log_joint(f, z, y, sigma))(z) - stop_gradient(log_q)
 
 
-def _checked(generator, encoder, images, phases):
-    """The images, once everything fits together, and the phases as a tuple."""
+def _checked(phases):
+    """The phases as a tuple."""
     phases = (phases,) if isinstance(phases, str) else tuple(phases)
     if not phases or len(set(phases)) < len(phases) or not set(phases) <= set(PHASES):
         raise ValueError(f"phases must be some of {', '.join(PHASES)}, each once; got {phases}.")
     if {"wake", "reweighted"} <= set(phases):
         raise ValueError('phases must not hold both "wake" and "reweighted": either teaches the generator.')
-    images = jnp.asarray(observe_at_once(generator, images)[0])
-    vae._check_encoder(generator, encoder, images)
-    return images, phases
+    return phases
 
 
-def _loss(generate, encode, latent_dim, phases, sigma, num_draws, params, key, y):
+def _loss(phases, sigma, num_draws, latent_dim, key, f, encode, y):
     """The sum of the losses of the phases, per image, for a batch y (b, ...)."""
-    f, still = partial(generate, params[0]), partial(generate, stop_gradient(params[0]))
     wake_key, sleep_key = jax.random.split(key)
-    keys, q, total = jax.random.split(wake_key, len(y)), jax.vmap(partial(encode, params[1])), 0.0
+    keys, q, total = jax.random.split(wake_key, len(y)), jax.vmap(encode), 0.0
     if "wake" in phases:
         total += jnp.mean(jax.vmap(lambda key, q, y: wake_loss(key, f, q, y, sigma, num_draws))(keys, q(y), y))
     if "reweighted" in phases:
         both = jax.vmap(lambda key, q, y: sum(reweighted_loss(key, f, q, y, sigma, num_draws)))(keys, q(y), y)
         total += jnp.mean(both)
     if "sleep" in phases:
-        z, dreams = dream(sleep_key, still, sigma, len(y), latent_dim)
+        z, dreams = stop_gradient(dream(sleep_key, f, sigma, len(y), latent_dim))
         total += jnp.mean(jax.vmap(sleep_loss)(q(dreams), z))
     return total

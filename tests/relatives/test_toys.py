@@ -50,16 +50,18 @@ def test_the_density_does_not_depend_on_the_number_of_its_points():
     np.testing.assert_allclose(few, many, atol=1e-4)
 
 
-@pytest.mark.parametrize("sigma", [0.1, 0.5])
-def test_log_evidence_and_posterior_are_those_of_factor_analysis(line, sigma):
+def test_log_evidence_and_posterior_are_those_of_factor_analysis(line):
     z = toys.lattice(2001)
-    for y in jnp.array([[0.3, -0.2, 0.5], [2.0, 1.0, -1.0]]):
-        log_p, mean, variance = closed_form(line, y, sigma)
-        np.testing.assert_allclose(toys.log_evidence(line, y, sigma, z), log_p, rtol=1e-5, atol=1e-4)
-        p = jnp.exp(toys.log_posterior(line, y, sigma, z))
-        np.testing.assert_allclose(jnp.sum(p), 1, atol=1e-5)
-        np.testing.assert_allclose(p @ z[:, 0], mean, atol=1e-4)
-        np.testing.assert_allclose(p @ (z[:, 0] - mean) ** 2, variance, rtol=1e-3)
+    both = jax.jit(lambda y, sigma: (toys.log_evidence(line, y, sigma, z), toys.log_posterior(line, y, sigma, z)))
+    for sigma in (0.1, 0.5):
+        for y in jnp.array([[0.3, -0.2, 0.5], [2.0, 1.0, -1.0]]):
+            log_p, mean, variance = closed_form(line, y, sigma)
+            found, log_posterior = both(y, sigma)
+            np.testing.assert_allclose(found, log_p, rtol=1e-5, atol=1e-4)
+            p = jnp.exp(log_posterior)
+            np.testing.assert_allclose(jnp.sum(p), 1, atol=1e-5)
+            np.testing.assert_allclose(p @ z[:, 0], mean, atol=1e-4)
+            np.testing.assert_allclose(p @ (z[:, 0] - mean) ** 2, variance, rtol=1e-3)
 
 
 def test_in_double_precision_the_lattice_is_exact():
@@ -84,11 +86,12 @@ def test_the_gradient_of_the_sum_is_that_of_the_closed_form(line):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3), *both)
 
 
-def test_one_call_and_chunks_of_a_hundred_agree(key, line):
+def test_one_call_and_chunks_agree(key, line):
     y, z = jax.random.normal(key, (250, 3)), toys.lattice()
     for log_p in (lambda y: toys.log_evidence(line, y, 0.3, z), lambda y: toys.figure_eight_log_density(y[:2])):
-        chunks = jax.lax.map(log_p, y, batch_size=100)
-        np.testing.assert_allclose(jax.jit(jax.vmap(log_p))(y), chunks, rtol=1e-5, atol=1e-4)
+        program = jax.jit(jax.vmap(log_p))
+        chunks = jnp.concatenate([program(part) for part in (y[:125], y[125:])])
+        np.testing.assert_allclose(program(y), chunks, rtol=1e-5, atol=1e-4)
 
 
 def test_both_divergences_of_two_normal_distributions():

@@ -54,32 +54,21 @@ def test_a_diagonal_guess_turns_it_to_the_principal_axes(linear):
     assert cosine < 0.02 if family == "diagonal" else cosine > 0.05
 
 
-@pytest.fixture(scope="module")
-def faces(small_faces):
-    """At 16 x 16: (result, the same without whitening)."""
+@pytest.mark.slow
+def test_the_gap_on_the_faces(small_faces):
+    """At 16 x 16: log p(y) by quadrature, the bound by draws; and whitening changes no image."""
     generator = abp.ConvGenerator(2, 16, 16, rngs=nnx.Rngs(0))
     encoder = encoders.ConvEncoder(2, 16, 16, rngs=nnx.Rngs(1))
     raw = fit_vae(generator, encoder, small_faces, 600, whitening=False, **FAST)
-    pair = vae.whiten(raw.generator, raw.encoder, small_faces)
-    return raw._replace(generator=pair[0], encoder=pair[1], z=vae.encode(pair[1], small_faces).mean), raw
-
-
-def test_the_gap_on_the_faces(faces, small_faces):
-    """log p(y) by quadrature, the bound by draws."""
-    result, _ = faces
-    log_p = np.mean([p.log_evidence for p in quadrature.exact_posteriors(result.generator, small_faces, 0.3)])
-    one = lambda y: variational.log_weights(FAST["key"], result.generator, result.encoder(y), y, 0.3, 1_000)
+    generator, encoder = vae.whiten(raw.generator, raw.encoder, small_faces)
+    z = vae.encode(encoder, small_faces).mean
+    np.testing.assert_allclose(abp.reconstruct(generator, z), abp.reconstruct(raw.generator, raw.z), atol=1e-5)
+    log_p = np.mean([p.log_evidence for p in quadrature.exact_posteriors(generator, small_faces, 0.3)])
+    one = lambda y: variational.log_weights(FAST["key"], generator, encoder(y), y, 0.3, 1_000)
     log_w = np.asarray(jax.jit(jax.vmap(one))(small_faces), np.float64)
     error = log_w.mean(0).std() / np.sqrt(1_000)
     assert log_p > 160
     assert -4 * error - 5e-3 < log_p - log_w.mean() < 0.1
-
-
-def test_whitening_changes_no_image(faces, small_faces):
-    result, raw = faces
-    np.testing.assert_allclose(
-        abp.reconstruct(result.generator, result.z), abp.reconstruct(raw.generator, raw.z), atol=1e-5
-    )
 
 
 @pytest.mark.parametrize("family", encoders.FAMILIES)
@@ -142,11 +131,30 @@ def test_one_key_is_one_run_in_batches_too():
 
 
 def test_the_callback_follows_the_run():
-    seen = []
-    fit_vae(*small(), linear_data(20), 50, callback=lambda done, snapshot: seen.append((done, snapshot())), **FAST)
-    assert seen[0][0] == 0 and seen[-1][0] == 50 and len(seen) == vae.CALLS + 1
-    for done, result in seen:
+    """Before the first iteration, on the way, and once more at the end."""
+    seen, (generator, encoder) = [], small()
+    y = linear_data(20)
+    ended = fit_vae(generator, encoder, y, 50, callback=lambda done, snapshot: seen.append((done, snapshot)), **FAST)
+    assert [done for done, _ in seen] == [0, *np.linspace(0, 50, vae.CALLS + 1).astype(int)[1:], 50]
+    for done, snapshot in (seen[0], seen[7], seen[-1]):
+        result = snapshot()
         assert len(result.losses) == done and np.all(np.isfinite(result.z))
+    np.testing.assert_array_equal(result.z, ended.z)
+
+
+def test_the_monitor_follows_the_run():
+    """Its curve is that of the loss, in nats, and nothing is said of chains, as there are none."""
+    y = linear_data(20)
+    monitor = abp.TrainingMonitor(y)
+    result = fit_vae(*small(), y, 40, callback=monitor, **FAST)
+    assert monitor.text.startswith(f"Training: iterations 40, loss, in nats {result.losses[-1]:.1f}, time ")
+    assert "accepted" not in monitor.text and "step size" not in monitor.text
+    np.testing.assert_allclose(monitor._picture.loss.line.get_ydata(), result.losses)
+    np.testing.assert_allclose(monitor._picture.z.dots.get_offsets(), result.z, rtol=1e-5)
+    lines = [line.get_ydata() for line in monitor._picture.pairs.lines]
+    np.testing.assert_allclose(lines, abp.reconstruct(result.generator, result.z[monitor._pairs[:3]]), rtol=1e-4)
+    with pytest.raises(ValueError, match="give both the same images"):
+        fit_vae(*small(), y[:7], 40, callback=monitor, **FAST)
 
 
 def test_what_does_not_fit_is_said():

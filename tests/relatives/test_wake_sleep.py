@@ -216,13 +216,14 @@ def test_the_callback_sees_results_on_the_way(key):
         progress=False,
         callback=lambda done, now: seen.append((done, now())),
     )
-    assert [done for done, _ in seen] == [*range(0, 41, 2)] == [len(now.losses) for _, now in seen]
+    assert [done for done, _ in seen] == [*range(0, 41, 2), 40] == [len(now.losses) for _, now in seen]
     np.testing.assert_array_equal(seen[-1][1].z, found.z)
     assert found.z.shape == (30, 1) and found.sigma == 0.3 and np.any(seen[0][1].z != found.z)
     np.testing.assert_allclose(found.z, jax.vmap(lambda y: found.encoder(y).mean)(y), atol=1e-6)
     np.testing.assert_array_equal(abp.reconstruct(found.generator, found.z).shape, y.shape)
 
 
+@pytest.mark.slow
 def test_on_a_figure_eight_exact_learning_beats_the_vae_and_that_wake_and_sleep(key):
     """Nats of a test point by the exact sum; measured are .6 nats and 12."""
     sigma, z = 0.1, toys.lattice(801)
