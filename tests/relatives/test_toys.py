@@ -44,6 +44,12 @@ def test_points_lie_about_the_curve_and_follow_the_density(key):
     assert abs(jnp.mean(nats) + entropy) < 4 * jnp.std(nats) / len(y) ** 0.5
 
 
+def test_the_curve_crosses_itself_in_the_middle():
+    t = np.pi * jnp.array([0, 0.25, 0.5, 0.75, 1.5])
+    side = 1.5 / np.sqrt(2)
+    np.testing.assert_allclose(toys.eight(t), [[1.5, 0], [side, 0.75], [0, 0], [-side, -0.75], [0, 0]], atol=1e-6)
+
+
 def test_the_density_does_not_depend_on_the_number_of_its_points():
     y = jnp.array([[2.0, 0.0], [0.1, -0.1], [1.0, 2.0]])
     few, many = (jax.vmap(lambda y, num=num: toys.figure_eight_log_density(y, 0.1, num))(y) for num in (500, 4000))

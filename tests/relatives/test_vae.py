@@ -124,6 +124,11 @@ def test_one_key_is_one_run_in_batches_too():
     np.testing.assert_array_equal(first.z, second.z)
     assert np.any(first.losses != other.losses) and len(first.losses) == 30
     assert first.z.shape == (40, 2) and first.sigma == 0.3
+    batch_key, draw_key = jax.random.split(jax.random.fold_in(jax.random.key(0), 0))
+    batch = y[jax.random.randint(batch_key, (7,), 0, 40)]
+    one = lambda key, y: variational.elbo(key, generator, encoder(y), y, 0.3, 4)
+    bounds = jax.jit(jax.vmap(one))(jax.random.split(draw_key, 7), batch)
+    np.testing.assert_allclose(first.losses[0], -jnp.mean(bounds), rtol=1e-5)
     for before, after in zip((generator, encoder), small(), strict=True):
         jax.tree.map(
             np.testing.assert_array_equal, nnx.to_pure_dict(nnx.state(before)), nnx.to_pure_dict(nnx.state(after))
