@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import norm
 
 from abp_jax import model
+from abp_jax.compilation import precision
 
 SIGMA = 0.4
 Z = np.array([0.7, -1.3])
@@ -20,10 +21,8 @@ close = partial(np.testing.assert_allclose, rtol=1e-12, atol=1e-12)
 
 @pytest.fixture(autouse=True)
 def double_precision():
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
+    with precision.double_precision():
+        yield
 
 
 def curved(z):

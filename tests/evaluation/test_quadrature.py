@@ -8,16 +8,15 @@ from flax import nnx
 
 import abp_jax as abp
 from abp_jax import factor_analysis
+from abp_jax.compilation import precision
 from abp_jax.evaluation import quadrature
 from abp_jax.generators import functional
 
 
 @pytest.fixture
 def x64():
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
+    with precision.double_precision():
+        yield
 
 
 @pytest.fixture

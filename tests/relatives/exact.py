@@ -7,8 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.stats import chi2
 
-from abp_jax.compilation.precision import double_precision  # noqa: F401  tests take it from here
-
 
 def all_states(n):
     """Every x of n bits, in the order of counting, the first bit the highest: (2^n, n)."""

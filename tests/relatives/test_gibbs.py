@@ -5,15 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from abp_jax.compilation import precision
 from abp_jax.relatives import bits, gibbs, markov_chains, tables
 
 
 @pytest.fixture(autouse=True)
 def double():
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
+    with precision.double_precision():
+        yield
 
 
 def misconception():

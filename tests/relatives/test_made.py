@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax.nn import log_sigmoid
 
+from abp_jax.compilation import precision
 from abp_jax.relatives import binary_baselines, made, made_masks
 from tests.relatives import exact
 
@@ -16,7 +17,7 @@ HIDDEN = [(), (7,), (9, 6)]
 
 @pytest.fixture
 def float64():
-    with exact.double_precision():
+    with precision.double_precision():
         yield
 
 

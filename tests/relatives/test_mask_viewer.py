@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from abp_jax.compilation import precision
 from abp_jax.relatives import made, made_masks
 from abp_jax.relatives.widgets import mask_drawing, mask_viewer
 from abp_jax.relatives.widgets.mask_viewer import MaskViewer
@@ -46,7 +47,7 @@ def test_masks_and_sums_are_those_of_the_library(viewer, layers):
     jax.tree.map(np.testing.assert_array_equal, tuple(viewer.masks), tuple(expected))
     np.testing.assert_array_equal(expected.order, viewer.order)
     weights = mask_viewer.random_weights(8, [9] * layers)
-    with exact.double_precision():
+    with precision.double_precision():
         params = made.MADE(tuple(map(jnp.asarray, weights)), tuple(jnp.zeros(len(W)) for W in weights))
         p = exact.table(lambda x: made.log_prob(params, expected, x), 8)
     np.testing.assert_allclose(mask_viewer.probabilities(viewer.masks, weights, exact.all_states(8)), p, rtol=1e-9)

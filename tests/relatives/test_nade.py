@@ -7,13 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from abp_jax.compilation import precision
 from abp_jax.relatives import nade
 from tests.relatives import exact
 
 
 @pytest.fixture
 def float64():
-    with exact.double_precision():
+    with precision.double_precision():
         yield
 
 
