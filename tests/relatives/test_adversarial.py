@@ -13,12 +13,12 @@ from jax.scipy.special import logsumexp
 from jax.scipy.stats import norm
 
 import abp_jax as abp
+from abp_jax.compilation.precision import double_precision
 from abp_jax.generators import functional
 from abp_jax.relatives import divergences, rings
 from abp_jax.relatives.adversarial import critic_loss, fit_gan, maximum_likelihood, minimax, non_saturating, sample
 from abp_jax.relatives.critics import MLPCritic
 from abp_jax.relatives.divergences import jensen_shannon, kl, optimal_logit
-from tests.relatives import exact
 
 LOSSES = {"minimax": minimax, "non-saturating": non_saturating, "maximum likelihood": maximum_likelihood}
 DIVERGENCES = {
@@ -56,7 +56,7 @@ def one_dimensional():
     """A generator from number to number, in double precision: the gradients of the losses, at the optimal critic held
     still, and of the divergences, in all parameters; of the losses in the bias of the output, and a draw's share of it.
     """
-    with exact.double_precision():
+    with double_precision():
         generator = abp.MLPGenerator(1, 1, (8,), rngs=nnx.Rngs(1))
         generate, params = functional(generator)
         params = jax.tree.map(lambda w: w.astype(float), params)
@@ -100,7 +100,7 @@ def test_the_pathwise_gradient_has_that_mean(one_dimensional, name):
 
 def test_a_shift_against_a_standard_normal():
     """x = z + theta: maximum likelihood has the slope theta, minimax dies far away, the non-saturating loss doesn't."""
-    with exact.double_precision():
+    with double_precision():
         y, cell = divergences.grid(-24, 32, 11_200, dim=1)
         y = y[:, 0]
 
@@ -150,7 +150,7 @@ def test_a_slow_critic_loses_modes(key):
 
 def test_an_iteration_is_k_steps_of_the_critic_and_one_of_the_generator(key):
     """Algorithm 2 by hand, in double precision: another batch in each step, and each network has its rate of Adam."""
-    with exact.double_precision():
+    with double_precision():
         (generator, critic), y = start(0), np.float64(rings.ring(key, 50))
         settings = dict(critic_steps=2, learning_rates=(1e-2, 2e-3), batch_size=9)
         found = fit_gan(generator, critic, y, 1, key=key, sigma=SIGMA, **settings)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from jax.scipy.stats import norm
 
+from abp_jax.compilation.precision import double_precision
 from abp_jax.relatives import adversarial, divergences
 from abp_jax.relatives.widgets import critics_drawing, critics_view
 from abp_jax.relatives.widgets.critics_view import CriticsView
-from tests.relatives import exact
 
 LOSSES = {
     "minimax": adversarial.minimax,
@@ -40,7 +40,7 @@ def test_the_numbers_are_those_of_the_library(mean, width, data):
     """Divergences, the value and D*; and each slope is the derivative of the expected loss, by jax."""
     shown = critics_view.view(mean, width, data)
     cell = critics_view.CELL
-    with exact.double_precision():
+    with double_precision():
         y = jnp.asarray(shown.y)
         shares, means, widths = (jnp.asarray(part) for part in zip(*critics_view.DATA[data], strict=True))
         each = jax.vmap(lambda m, s: norm.logpdf(y, m, s))(means, widths)

@@ -8,16 +8,16 @@ from flax import nnx
 from jax.scipy.stats import multivariate_normal, norm
 
 import abp_jax as abp
+from abp_jax.compilation.precision import double_precision
 from abp_jax.relatives import divergences, rings
 from abp_jax.relatives.adversarial import sample
 from abp_jax.relatives.divergences import density_on_grid, game_value, jensen_shannon, kl, optimal_logit
-from tests.relatives import exact
 
 
 @pytest.fixture
 def pair():
     """Two Gaussians on a line that covers both: log p, log q and the cell, in double precision."""
-    with exact.double_precision():
+    with double_precision():
         x, cell = divergences.grid(-12, 14, 1300, dim=1)
         yield norm.logpdf(x[:, 0]), norm.logpdf(x[:, 0], 1.5, 0.7), cell
 
@@ -68,7 +68,7 @@ def test_no_critic_is_better_than_the_optimal_one(pair):
 
 def test_the_density_of_a_linear_generator_is_factor_analysis():
     """N(b, WW' + sigma^2 I), with one latent number and with two."""
-    with exact.double_precision():
+    with double_precision():
         rng = np.random.default_rng(1)
         y, _ = divergences.grid(-2, 3, 12)
         for d in (1, 2):

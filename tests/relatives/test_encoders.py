@@ -7,16 +7,16 @@ import pytest
 from flax import nnx
 from scipy.stats import multivariate_normal
 
+from abp_jax.compilation.precision import double_precision
 from abp_jax.relatives import encoders
 from abp_jax.relatives.encoders import Gaussian
-from tests.relatives import exact
 
 Q = Gaussian(jnp.array([0.4, -1.1]), jnp.array([[0.7, 0.0], [-0.5, 0.3]]))
 
 
 @pytest.fixture
 def float64():
-    with exact.double_precision():
+    with double_precision():
         yield
 
 

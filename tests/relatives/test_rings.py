@@ -5,13 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from abp_jax.compilation.precision import double_precision
 from abp_jax.relatives import divergences, rings
-from tests.relatives import exact
 
 
 def test_the_density_has_the_integral_one_and_the_right_moments():
     """E |y|^2 = r^2 + 2 s^2."""
-    with exact.double_precision():
+    with double_precision():
         y, cell = divergences.grid(-4, 4, 160)
         p = np.exp(jax.vmap(rings.ring_log_density)(y))
         assert abs(p.sum() * cell - 1) < 1e-10

@@ -8,8 +8,8 @@ from flax import nnx
 from jax.scipy import stats
 
 import abp_jax as abp
+from abp_jax.compilation.precision import double_precision
 from abp_jax.relatives import toys
-from tests.relatives.exact import double_precision
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from jax.scipy.special import logsumexp
 
 import abp_jax as abp
 from abp_jax import evidence, factor_analysis, model, quadrature
+from abp_jax.compilation.precision import double_precision
 from abp_jax.relatives import encoders, variational
 from abp_jax.relatives.encoders import Gaussian
-from tests.relatives import exact
 from tests.relatives.test_encoders import lattice
 
 SIGMA = 0.7
@@ -26,7 +26,7 @@ OFF = Gaussian(jnp.array([0.1, 0.2]), jnp.array([[0.8, 0.0], [0.3, 0.5]]))
 
 @pytest.fixture
 def float64():
-    with exact.double_precision():
+    with double_precision():
         yield
 
 

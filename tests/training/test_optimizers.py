@@ -313,7 +313,7 @@ for dtype in (jnp.float32, jnp.float64):
     mask[:10] = False  # most batches show nothing: all their gradients are 0
     result = abp.fit(start, faces, 22, key=jax.random.key(0), mask=mask, num_warmup=1, batch_size=1, progress=False)
     assert all(w.dtype == dtype and bool(jnp.all(jnp.isfinite(w))) for w in jax.tree.leaves(result.state.params))
-    assert jnp.any(result.losses > 0) and jnp.sum(result.losses == 0) > 10
+    assert 2 <= len(np.unique(result.losses)) <= 3  # what shows nothing repeats the last
 """
 
 
