@@ -18,8 +18,8 @@ Beside it:
 - compilation: programs, compilation_cache, compiler
 - training: long runs. loop, session, settings, devices, checkpoints, generator_files, optimizers, stability, records
 - evaluation: how good. quadrature, evidence, diagnostics, metrics, between, comparison, paths, baselines
-- relatives: other models of binary data, each with an exact answer: from Bayesian networks to MADE; imported when
-  first used
+- relatives: other models, each with an exact answer. Of bits, from Bayesian networks to MADE; of images, from the
+  variational autoencoder to the DCGAN; imported when first used
 - widgets: what is on the screen. explorer, laboratory, monitor; imported when first used
 """
 

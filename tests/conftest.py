@@ -12,8 +12,10 @@ if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_seta
     if num_workers <= len(cores):
         os.sched_setaffinity(0, cores[int(worker.removeprefix("gw")) % num_workers :: num_workers])
 
-# Most programs of the tests run for a moment and take seconds to compile, here and in the kernels that tests start.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
+# Most programs of the tests run for a moment and take seconds to compile: here at level 0. The kernels and the other
+# processes that tests start compute for longer: level 1. (A worker finds that one, set by the process above it.)
+if os.environ.get("XLA_FLAGS") in (None, "--xla_backend_optimization_level=1"):
+    os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
 
 import jax
 import matplotlib
@@ -23,6 +25,9 @@ from xdist.scheduler import LoadScopeScheduling
 import abp_jax as abp
 from tests.widgets.browser import browser_path
 
+if os.environ["XLA_FLAGS"] == "--xla_backend_optimization_level=0":
+    jax.devices()  # reads the flags, once and for all
+    os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=1"
 matplotlib.use("Agg")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 if jax.__version_info__ >= abp.compilation_cache.FIRST_SOUND_VERSION:

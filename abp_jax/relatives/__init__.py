@@ -1,6 +1,6 @@
-"""The generator's relatives on bits: models of x in {0, 1}^n, each with an exact answer beside it.
+"""The generator's relatives, each with an exact answer beside it.
 
-Read in this order:
+Models of x in {0, 1}^n, in reading order:
 
 - bits, enumeration: all states of n bits and sums over them; what is learned from: digits, clothes, bars and stripes
 - tables, graphs: small joint distributions, and the independencies that a graph promises, with arrows or without
@@ -9,15 +9,33 @@ Read in this order:
 - nade, made_masks, made: p(x) as a product of conditionals, in one network
 - binary_baselines, likelihood_fit: what they should beat, and how all of those with a p(x) are learned
 
+Other ways to learn Y = f(Z; W) + e; the noise stays, and so p(y) is exact where z has two dimensions at most:
+
+- convolution, encoders: the way back, from y to a normal distribution for z
+- variational, vae: the evidence lower bound, and the variational autoencoder
+- gaussian_bounds, gaps: whose the distance from the bound to log p(y) is
+- toys, wake_sleep: small models and a figure eight; learning from dreams
+- critics, divergences, adversarial, rings: generator against critic, and what the game descends
+- batch_norm, class_shares: the parts of a DCGAN, and which classes it draws
+
 Nothing else in the library needs this folder.
 """
 
 from abp_jax.relatives import (
+    adversarial,
     annealed_importance,
+    batch_norm,
     binary_baselines,
     bits,
+    class_shares,
     contrastive_divergence,
+    convolution,
+    critics,
+    divergences,
+    encoders,
     enumeration,
+    gaps,
+    gaussian_bounds,
     gibbs,
     graphs,
     likelihood_fit,
@@ -28,15 +46,29 @@ from abp_jax.relatives import (
     rbm,
     rbm_gradient,
     rbm_learning,
+    rings,
     tables,
+    toys,
+    vae,
+    variational,
+    wake_sleep,
 )
 
 __all__ = [
+    "adversarial",
     "annealed_importance",
+    "batch_norm",
     "binary_baselines",
     "bits",
+    "class_shares",
     "contrastive_divergence",
+    "convolution",
+    "critics",
+    "divergences",
+    "encoders",
     "enumeration",
+    "gaps",
+    "gaussian_bounds",
     "gibbs",
     "graphs",
     "likelihood_fit",
@@ -47,5 +79,10 @@ __all__ = [
     "rbm",
     "rbm_gradient",
     "rbm_learning",
+    "rings",
     "tables",
+    "toys",
+    "vae",
+    "variational",
+    "wake_sleep",
 ]

@@ -16,6 +16,9 @@ from abp_jax.evaluation import evidence, quadrature
 from abp_jax.inference import Chain
 from abp_jax.training import stability
 
+# The other tests are compiled in a hurry (conftest.py); here the compiler is the part under test.
+jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})
+
 CHUNK = 100
 RNG = np.random.default_rng(0)
 
@@ -27,11 +30,11 @@ def test_products_and_sums_of_many_rows_are_those_of_numpy(num_rows, num_columns
     rows, matrix = RNG.normal(size=(num_rows, num_columns)), RNG.normal(size=(num_outputs, num_columns))
     M = jnp.asarray(matrix, jnp.float32)
     ours = {
-        "squares": jax.jit(jax.vmap(lambda r: jnp.sum((M @ r) ** 2))),
-        "tanh": jax.jit(jax.vmap(lambda r: jnp.sum(jnp.tanh(M @ r)))),
-        "largest": jax.jit(jax.vmap(lambda r: jnp.max(M @ r))),
-        "sum": jax.jit(jax.vmap(lambda r: jnp.sum(M @ r))),
-        "batches": jax.jit(lambda rows: jax.lax.map(lambda r: jnp.sum((M @ r) ** 2), rows, batch_size=64)),
+        "squares": jit(jax.vmap(lambda r: jnp.sum((M @ r) ** 2))),
+        "tanh": jit(jax.vmap(lambda r: jnp.sum(jnp.tanh(M @ r)))),
+        "largest": jit(jax.vmap(lambda r: jnp.max(M @ r))),
+        "sum": jit(jax.vmap(lambda r: jnp.sum(M @ r))),
+        "batches": jit(lambda rows: jax.lax.map(lambda r: jnp.sum((M @ r) ** 2), rows, batch_size=64)),
     }
     products = rows @ matrix.T
     exact = {
@@ -90,7 +93,7 @@ def per_example(generator):
 @pytest.mark.parametrize("name", per_example(None))
 def test_one_call_and_chunks_agree(problem, name):
     generator, z, y = problem
-    function = jax.jit(per_example(generator)[name])
+    function = jit(per_example(generator)[name])
     whole = np.asarray(function(z, y))
     parts = [np.asarray(function(z[i : i + CHUNK], y[i : i + CHUNK])) for i in range(0, NUM, CHUNK)]
     np.testing.assert_allclose(whole, np.concatenate(parts), rtol=2e-4, atol=2e-4)
@@ -101,7 +104,7 @@ def test_the_lattice_has_the_same_density_in_one_call_and_in_chunks(problem):
     exact, z = quadrature.PosteriorQuadrature(generator, 0.3), np.asarray(z)
     parts = [exact.log_joint(z[i : i + CHUNK], y[0]) for i in range(0, NUM, CHUNK)]
     np.testing.assert_allclose(exact.log_joint(z, y[0]), np.concatenate(parts), rtol=2e-4)
-    one = jax.jit(jax.vmap(lambda z: model.log_joint(generator, z, y[0], 0.3)))
+    one = jit(jax.vmap(lambda z: model.log_joint(generator, z, y[0], 0.3)))
     np.testing.assert_allclose(exact.log_joint(z, y[0]), one(z), rtol=2e-4, atol=2e-3)
 
 

@@ -13,7 +13,11 @@ from abp_jax.evaluation import comparison, diagnostics, evidence, metrics, paths
 from abp_jax.relatives import (
     annealed_importance,
     binary_baselines,
+    class_shares,
     contrastive_divergence,
+    divergences,
+    encoders,
+    gaps,
     gibbs,
     made,
     made_masks,
@@ -21,7 +25,10 @@ from abp_jax.relatives import (
     rbm,
     rbm_gradient,
     tables,
+    toys,
+    variational,
 )
+from abp_jax.relatives.encoders import Gaussian
 
 KEY = jax.random.key(0)
 GENERATOR = abp.ConvGenerator(2, 8, 2, 1, rngs=nnx.Rngs(0))
@@ -35,6 +42,8 @@ MADE, MASKS = (
     jax.tree.map(lambda a: a[0], made_masks.random_masks(KEY, 4, (5,), 1)),
 )
 MIXTURE, CHAIN = binary_baselines.independent(jnp.stack([BITS, 1 - BITS])), binary_baselines.chain(4)
+CURVE = abp.MLPGenerator(1, 2, (4,), rngs=nnx.Rngs(0))
+F_PLANE = abp.MLPGenerator(2, 2, (3,), rngs=nnx.Rngs(1))
 PRODUCTS = ("dot_general", "conv_general_dilated")
 MEASURES = {
     "evidence.importance_log_weights": lambda z: evidence.importance_log_weights(KEY, F, z, Y, 0.3, 4),
@@ -73,12 +82,21 @@ MEASURES = {
     "nade.log_prob_direct": lambda x: nade.log_prob_direct(NADE, x),
     "nade.complete": lambda x: nade.complete(KEY, NADE, x, 2),
     "made.log_prob": lambda x: made.log_prob(MADE, MASKS, x),
+    "divergences.density_on_grid": lambda x: divergences.density_on_grid(F_PLANE, x.reshape(2, 2), 0.3, spacing=1),
     "made.complete": lambda x: made.complete(KEY, MADE, MASKS, x, 2),
+    "class_shares.nearest_class": lambda x: class_shares.nearest_class(x[None], jnp.stack([x, 1 - x]), [0, 1], 1),
+    "gaps.exact_elbo": lambda z: gaps.exact_elbo(F, Gaussian(z, jnp.eye(2)), Y, 0.3, spacing=1.0),
+    "gaps.best_gaussian": lambda z: gaps.best_gaussian(F, Y, 0.3, Gaussian(z, jnp.eye(2))),
+    "gaps.laplace": lambda z: gaps.laplace(F, z, Y, 0.3),
     "gibbs.sweep": lambda x: gibbs.sweep(jnp.tile(x, 4)),
     "gibbs.visible_chain": lambda x: gibbs.visible_chain(jnp.tile(x, 4), 2),
+    "encoders.draw": lambda x: encoders.draw(encoders.Gaussian(x[:2], jnp.eye(2)), x[2:]),
+    "encoders.covariance": lambda x: encoders.covariance(encoders.Gaussian(x[:2], jnp.diag(x[2:]))),
+    "variational.elbo": lambda x: variational.elbo(KEY, F, encoders.Gaussian(x[:2], jnp.eye(2)), Y, 0.3),
+    "toys.log_evidence": lambda x: toys.log_evidence(CURVE, x[:2], 0.3, toys.lattice(5)),
     "tables.partition_function": lambda x: tables.partition_function(tables.misconception()) + x[0],
 }
-ARGUMENTS = {"evidence": Z, "quadrature": Z, "paths": Z, "metrics": Z, "comparison": Z}
+ARGUMENTS = {"evidence": Z, "quadrature": Z, "paths": Z, "metrics": Z, "comparison": Z, "gaps": Z}
 
 
 def products(program):

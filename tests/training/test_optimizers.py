@@ -41,6 +41,12 @@ def tiny(latent_dim=2, **options):
     return abp.ConvGenerator(latent_dim, image_size=8, width=4, rngs=nnx.Rngs(0), **options)
 
 
+def small():
+    """Eleven vectors and an MLP for them: compiled in a fraction of the time of a convolution."""
+    vectors = np.random.default_rng(0).normal(size=(11, 5)).astype(np.float32)
+    return abp.MLPGenerator(2, 5, (4,), rngs=nnx.Rngs(0)), vectors
+
+
 def learn(generator, images, num_iterations=4, **options):
     return abp.fit(generator, images, num_iterations, **(dict(key=KEY, num_warmup=1, progress=False) | options))
 
@@ -244,8 +250,8 @@ def test_what_can_t_be_is_refused(tiny_faces, changes, kind, words):
 # Checkpoints and runs that go on
 
 
-def test_a_checkpoint_knows_its_optimizer(tmp_path, tiny_faces):
-    learned_by = lambda *args, **options: learn(tiny(), tiny_faces, *args, checkpoint_dir=tmp_path, **options)
+def test_a_checkpoint_knows_its_optimizer(tmp_path):
+    learned_by = lambda *args, **options: learn(*small(), *args, checkpoint_dir=tmp_path, **options)
     first = learned_by(4, optimizer=optax.adam(1e-3))
     for other in ({}, *(dict(optimizer=o) for o in (optax.adam(2e-3), optax.sgd(1e-3), optax.adam(1e-3, b1=0.8)))):
         with pytest.raises(ValueError, match="belongs to another run: .*another optimizer, or at other rates"):
@@ -266,10 +272,11 @@ def test_a_checkpoint_of_an_earlier_version_is_not_continued_by_muon(tmp_path, t
 @pytest.mark.parametrize("optimizer", [None, optax.contrib.muon(1e-3), optax.lion(1e-3)], ids=["rule", "muon", "lion"])
 def test_a_run_in_two_parts_ends_as_the_whole_one(tmp_path, tiny_faces, optimizer):
     schedule = dict(learning_rate=lambda t: 1e-3 / (1 + t)) if optimizer is None else dict(optimizer=optimizer)
-    whole, half = (learn(tiny(), tiny_faces, n, **schedule) for n in (7, 4))
-    resumed = learn(tiny(), tiny_faces, 7, resume=half, **schedule)
+    begun = (tiny(), tiny_faces) if optimizer is None else small()
+    whole, half = (learn(*begun, n, **schedule) for n in (7, 4))
+    resumed = learn(*begun, 7, resume=half, **schedule)
     for n in (4, 7):
-        restored = learn(tiny(), tiny_faces, n, checkpoint_dir=tmp_path, **schedule)
+        restored = learn(*begun, n, checkpoint_dir=tmp_path, **schedule)
     for other in (resumed, restored):
         np.testing.assert_array_equal(other.losses, whole.losses)
         jax.tree.map(np.testing.assert_array_equal, other.state.opt_state, whole.state.opt_state)
@@ -302,11 +309,11 @@ np.testing.assert_allclose(runs[0].losses, runs[1].losses, rtol=1e-3)
 jax.config.update("jax_enable_x64", True)
 for dtype in (jnp.float32, jnp.float64):
     start = with_params(generator, jax.tree.map(lambda w: w.astype(dtype), functional(generator)[1]))
-    for hidden in (0, 11):  # the first batches show nothing: all their gradients are 0
-        mask, options = np.ones(faces.shape, bool), dict(num_warmup=1, batch_size=1, progress=False)
-        mask[: max(0, hidden - 1)] = False
-        result = abp.fit(start, faces, 8, key=jax.random.key(0), mask=mask, **options)
-        assert all(w.dtype == dtype and bool(jnp.all(jnp.isfinite(w))) for w in jax.tree.leaves(result.state.params))
+    mask = np.ones(faces.shape, bool)
+    mask[:10] = False  # most batches show nothing: all their gradients are 0
+    result = abp.fit(start, faces, 22, key=jax.random.key(0), mask=mask, num_warmup=1, batch_size=1, progress=False)
+    assert all(w.dtype == dtype and bool(jnp.all(jnp.isfinite(w))) for w in jax.tree.leaves(result.state.params))
+    assert 2 <= len(np.unique(result.losses)) <= 3  # what shows nothing repeats the last
 """
 
 

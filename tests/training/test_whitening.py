@@ -132,7 +132,11 @@ def test_what_it_would_change_is_refused_in_words(generator, words):
     y = np.random.default_rng(0).normal(size=(12, generator(jnp.ones(2)).size))
     with pytest.raises(ValueError, match=f"{words}.*[Oo]r pass whitening=False"):
         abp.fit(generator, y, 3, key=jax.random.key(0), progress=False)
-    abp.fit(generator, y, 3, key=jax.random.key(0), progress=False, whitening=False, num_warmup=1)
+
+
+def test_what_is_refused_learns_without():
+    y = np.random.default_rng(0).normal(size=(12, 7))
+    abp.fit(Skip(), y, 3, key=jax.random.key(0), progress=False, whitening=False, num_warmup=1)
 
 
 @pytest.mark.parametrize(

@@ -11,19 +11,19 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from matplotlib.style import context
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageOps
 
 from abp_jax.plots import tile, to_display
 from abp_jax.widgets.encoding import encoded
+from abp_jax.widgets.monitor.curves import INK, QUIET, LossCurve, NatsCurve, head
 
 DPI, WIDTH, HEIGHT, BOTTOM = 100, 9.6, 4.12, 0.54  # pixels an inch; inches
 SIDE = 2.62  # of a panel, in inches: four images of 64 pixels, with gaps
 COLUMNS = (0.6, 1.9, 3.6, 4.9)  # where the numbers stand, in inches from the left
-INK, QUIET, ALARM, BLUE, EMPTY = "#222222", "#777777", "#c81d25", "#2e6f95", 0.85
+ALARM, BLUE, EMPTY = "#c81d25", "#2e6f95", 0.85
 MOST_THUMBNAILS, THUMBNAIL = 24, 32  # how many, and their side in pixels
 MOST_PAIRS, MOST_LINES = 8, 3
-MOST_POINTS = 1000  # of the curve, and dots in the plane
 BETWEEN = LinearSegmentedColormap.from_list("between", ["#2e6f95", "#cfcfcf", "#e4572e"])
 
 
@@ -36,14 +36,17 @@ class MonitorPicture:
       pairs: which of them are shown beside their reconstructions, an array of their places.
       latent_dim: d.
       measured: whether they are observations A(image), which have no pictures f(z) beside them but A(f(z)).
+      in_nats: whether the losses are nats, and not mean squared errors.
     """
 
-    def __init__(self, images: np.ndarray, pairs: np.ndarray, latent_dim: int, measured: bool = False):
+    def __init__(
+        self, images: np.ndarray, pairs: np.ndarray, latent_dim: int, measured: bool = False, in_nats: bool = False
+    ):
         with context("abp_jax.course", after_reset=True):
             self.figure = Figure((WIDTH, HEIGHT), dpi=DPI, facecolor="white", layout="none")
             self.canvas = FigureCanvasAgg(self.figure)
             self.captions, self.values = zip(*map(self._number, COLUMNS), strict=True)
-            self.loss = LossCurve(self._axes(0.6, 2.5))
+            self.loss = (NatsCurve if in_nats else LossCurve)(self._axes(0.6, 2.5))
             self.z = (ZLine if latent_dim == 1 else ZPlane)(self._axes(3.6, SIDE), images, latent_dim)
             kind = ImagePairs if are_images(images) else Lines
             self.pairs = kind(self._axes(6.84, SIDE), images[pairs], "A f(z)" if measured else "f(z)")
@@ -70,14 +73,14 @@ class MonitorPicture:
         """Returns the picture as PNG.
 
         Args:
-          numbers: up to four of caption, value, and whether it is alarming.
+          numbers: up to four of caption, value, and whether it is alarming, as many in every call.
           losses: (iterations done,).
           z: (n, d).
           reconstructions: f(z) of the pairs, or None while there are none.
           final: whether to take some time to make it small.
         """
         with context("abp_jax.course", after_reset=True):
-            for caption, value, (name, text, alarming) in zip(self.captions, self.values, numbers, strict=True):
+            for caption, value, (name, text, alarming) in zip(self.captions, self.values, numbers, strict=False):
                 caption.set_text(name)
                 value.set(text=text, color=ALARM if alarming else INK)
             self.loss.update(losses)
@@ -86,36 +89,6 @@ class MonitorPicture:
                 self.pairs.update(reconstructions)
             self.canvas.draw()
         return encode(np.asarray(self.canvas.buffer_rgba())[..., :3], final)
-
-
-class LossCurve:
-    """The mean squared error over the iterations, on a log scale."""
-
-    def __init__(self, ax: Axes):
-        self.ax = ax
-        (self.line,) = ax.semilogy([], [], linewidth=1.4)
-        (self.end,) = ax.plot([], [], "o", color=self.line.get_color(), markersize=5, clip_on=False)
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.yaxis.set_minor_locator(NullLocator())
-        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        self.wait = ax.text(0.5, 0.5, "compiling …", color=QUIET, ha="center", va="center", transform=ax.transAxes)
-        ax.set(xlim=(0, 10), ylim=(0.1, 1), xlabel="iteration")
-        head(ax, "the error so far")
-
-    def update(self, losses: np.ndarray) -> None:
-        """Draws all of it; of a long run every k-th point."""
-        self.wait.set_visible(len(losses) == 0)
-        if len(losses) == 0:
-            return
-        stride = -(-len(losses) // MOST_POINTS)
-        iterations = np.arange(len(losses), 0, -stride)[::-1]
-        losses = losses[iterations - 1]
-        self.line.set_data(iterations, losses)
-        self.end.set_data(iterations[-1:], losses[-1:])
-        finite = losses[np.isfinite(losses) & (losses > 0)]
-        if finite.size:
-            self.ax.set_ylim(finite.min() / 1.4, finite.max() * 1.25)
-        self.ax.set_xlim(0, max(10, iterations[-1]) * 1.02)
 
 
 class ZPlane:
@@ -235,11 +208,6 @@ class Lines:
 def are_images(images: np.ndarray) -> bool:
     """Whether observations (n, ...) can be drawn: (n, height, width, 1 or 3)."""
     return images.ndim == 4 and images.shape[-1] in (1, 3)
-
-
-def head(ax: Axes, title: str) -> None:
-    """Writes the title at a fixed place."""
-    ax.text(0, 1.035, title, fontsize=11, color=INK, transform=ax.transAxes)
 
 
 def filled(images: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import IPython
 import jax
@@ -19,8 +20,9 @@ from abp_jax.images.files import to_write, write_whole
 from abp_jax.plots import evenly_spaced
 from abp_jax.samplers import KINDS
 from abp_jax.training import devices, stability
+from abp_jax.widgets.monitor.curves import MOST_POINTS
 from abp_jax.widgets.monitor.observations import as_seen, check_fit, check_same, given
-from abp_jax.widgets.monitor.picture import MOST_PAIRS, MOST_POINTS, MonitorPicture
+from abp_jax.widgets.monitor.picture import MOST_PAIRS, MonitorPicture
 
 MOST_STEPS = 16  # examples whose largest stable step is asked for
 
@@ -36,6 +38,9 @@ class TrainingMonitor:
     shown; the last picture is in `png`, for `save`. One monitor is one picture of one run: a `fit` that resumes goes on
     in it, and where it stands in the same cell that was run again, it is shown anew. A `fit` that begins at iteration 0
     begins a new picture, with a clock of its own. The time between two runs is not counted.
+
+    `relatives.vae.fit_vae` and `relatives.wake_sleep.fit_wake_sleep` take it as their callback too. They minimise nats,
+    which may be negative: the curve is then that of the loss, on a linear scale, and there is nothing to say of chains.
 
     Budget: drawing takes at most `share` of the training time. Three pictures are always drawn (at the start, soon
     after it, at the end), so a short run may exceed it.
@@ -77,7 +82,7 @@ class TrainingMonitor:
         self._begin, self._last, self._cell = 0.0, 0.0, (None, None)
         self._ended, self._stable_steps = False, None
 
-    def __call__(self, done: int, snapshot: Callable[[], FitResult]) -> None:
+    def __call__(self, done: int, snapshot: Callable[[], Any]) -> None:
         """What `fit` calls, see there. Raises ValueError where a run begins whose images are not the monitor's."""
         now = time.perf_counter()
         begins = self._begins(done, snapshot)
@@ -116,7 +121,9 @@ class TrainingMonitor:
             masks = None if run.masks is None else np.asarray(run.masks[self._rows])
             check_same(self._images, as_seen(run.images[self._rows], masks))
         self._stable_steps = _stable_steps if measure is None else _stable_steps_of(measure)
-        self._picture = MonitorPicture(self._images, self._pairs, result.z.shape[1], measure is not None)
+        self._picture = MonitorPicture(
+            self._images, self._pairs, result.z.shape[1], measure is not None, _in_nats(result)
+        )
         (name, execution), (name_before, before) = _cell(), self._cell
         run_again = name is not None and name == name_before and execution != before  # so its output is gone
         if done == 0 or run_again:
@@ -138,19 +145,20 @@ class TrainingMonitor:
         allowed = max(self.share / 2 * training, self.share * training - unavoidable)
         return sum(self.costs[2:]) + one <= allowed
 
-    def _draw(self, result: FitResult, seconds: float, ended: bool):
+    def _draw(self, result: Any, seconds: float, ended: bool):
         z = np.asarray(result.z)[self._rows]
         reconstructions = None
         if len(result.losses):  # nothing is compiled before the first iteration
             reconstructions = reconstruct(result.generator, z[self._pairs])
             reconstructions = reconstructions if self._measure is None else jax.vmap(self._measure)(reconstructions)
             reconstructions = np.asarray(reconstructions)
-        error = f"{result.losses[-1]:.3g}" if len(result.losses) else "–"
+        in_nats = _in_nats(result)
+        error = f"{result.losses[-1]:{'.1f' if in_nats else '.3g'}}" if len(result.losses) else "–"
         numbers = [
             ("iterations", f"{len(result.losses):,}", False),
-            ("mean squared error", error, not np.all(np.isfinite(result.losses))),
+            ("loss, in nats" if in_nats else "mean squared error", error, not np.all(np.isfinite(result.losses))),
             ("time", f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min", False),
-            self._chains(result, z),
+            *([] if in_nats else [self._chains(result, z)]),
         ]
         self.png = self._picture.draw(numbers, result.losses, z, reconstructions, ended)
         self.text = "Training: " + ", ".join(f"{caption} {value}" for caption, value, _ in numbers)
@@ -182,6 +190,11 @@ class TrainingMonitor:
         show = partial(display, display_id=True) if self._display is None else self._display.update
         shown = show(bundle, raw=True, metadata={"image/png": {"alt": self.text}})
         self._display = self._display or shown
+
+
+def _in_nats(result: Any):
+    """Whether it is of a run without chains, whose losses are nats and no squared errors."""
+    return not isinstance(result, FitResult)
 
 
 @compiled
