@@ -59,7 +59,10 @@ def learn_aloud(folder):
 
 
 def start(*arguments, **options):
-    return subprocess.Popen([sys.executable, __file__, *map(str, arguments)], text=True, **options)
+    """A process that compiles as this one does, since another level gives other bits: see conftest.py."""
+    flags = os.environ.get("XLA_FLAGS", "").replace("optimization_level=1", "optimization_level=0")
+    command = [sys.executable, __file__, *map(str, arguments)]
+    return subprocess.Popen(command, text=True, env=os.environ | {"XLA_FLAGS": flags}, **options)
 
 
 def assert_same_bits(a, b):
