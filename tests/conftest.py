@@ -25,7 +25,8 @@ from xdist.scheduler import LoadScopeScheduling
 import abp_jax as abp
 from tests.widgets.browser import browser_path
 
-if os.environ["XLA_FLAGS"] == "--xla_backend_optimization_level=0":
+OWN_FLAGS = os.environ["XLA_FLAGS"]  # of what this process compiles, whatever its children do
+if OWN_FLAGS == "--xla_backend_optimization_level=0":
     jax.devices()  # reads the flags, once and for all
     os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=1"
 matplotlib.use("Agg")

@@ -59,10 +59,11 @@ def learn_aloud(folder):
 
 
 def start(*arguments, **options):
-    """A process that compiles as this one does, since another level gives other bits: see conftest.py."""
-    flags = os.environ.get("XLA_FLAGS", "").replace("optimization_level=1", "optimization_level=0")
+    """A process that compiles as this one does, since another level of optimization gives other bits."""
+    from tests.conftest import OWN_FLAGS  # here, since the process has none
+
     command = [sys.executable, __file__, *map(str, arguments)]
-    return subprocess.Popen(command, text=True, env=os.environ | {"XLA_FLAGS": flags}, **options)
+    return subprocess.Popen(command, text=True, env=os.environ | {"XLA_FLAGS": OWN_FLAGS}, **options)
 
 
 def assert_same_bits(a, b):

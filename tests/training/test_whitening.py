@@ -134,9 +134,11 @@ def test_what_it_would_change_is_refused_in_words(generator, words):
         abp.fit(generator, y, 3, key=jax.random.key(0), progress=False)
 
 
-def test_what_is_refused_learns_without():
-    y = np.random.default_rng(0).normal(size=(12, 7))
-    abp.fit(Skip(), y, 3, key=jax.random.key(0), progress=False, whitening=False, num_warmup=1)
+@pytest.mark.parametrize("generator", [Skip(), Transposed(), Plain(use_bias=False)], ids=lambda x: type(x).__name__)
+def test_what_is_refused_learns_without(generator):
+    y = np.random.default_rng(0).normal(size=(12, generator(jnp.ones(2)).size))
+    result = abp.fit(generator, y, 3, key=jax.random.key(0), progress=False, whitening=False, num_warmup=1)
+    assert np.all(np.isfinite(result.losses))
 
 
 @pytest.mark.parametrize(
