@@ -10,13 +10,14 @@ from pathlib import Path
 
 import jax
 
-from benchmarks import growth, iteration, layer, learning, screens, timing
+from benchmarks import chains, growth, iteration, layer, learning, screens, timing
 
 ON_A_GPU_ONLY = ("precision",)  # a CPU rounds no product of float32, and has no fast units for bfloat16
 FOLDER = Path(__file__).parent
 SECTIONS = {
     "iteration": iteration.iteration,
     "learning": learning.learning,
+    "chains": chains.chains,
     "precision": learning.precision,
     "layer": layer.layer,
     "images": partial(growth.grow, "More images"),

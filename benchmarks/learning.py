@@ -30,14 +30,16 @@ PRECISIONS = {  # dtype of the generator, jax's precision of products
 }
 
 
-def ours(device: str, size: int, width: int, dtype: str) -> list[tuple[float, float]]:
-    """Returns (seconds, error) of every iteration of `fit` by its defaults, compilation included."""
+def ours(
+    device: str, size: int, width: int, dtype: str, seed: int = 0, **options: str | None
+) -> list[tuple[float, float]]:
+    """Returns (seconds, error) of every iteration of `fit` by its defaults, or with options, compilation included."""
     jax.config.update("jax_platforms", device)
     jax.config.update("jax_enable_compilation_cache", False)
     images, begin, calls = abp.load_lion_tiger(size=size), time.perf_counter(), []
-    generator = abp.ConvGenerator(image_size=size, width=width, dtype=np.dtype(dtype), rngs=nnx.Rngs(0))
+    generator = abp.ConvGenerator(image_size=size, width=width, dtype=np.dtype(dtype), rngs=nnx.Rngs(seed))
     note = lambda done, snapshot: calls.append((done, time.perf_counter() - begin))
-    result = abp.fit(generator, images, key=jax.random.key(0), progress=False, callback=note)
+    result = abp.fit(generator, images, key=jax.random.key(seed), progress=False, callback=note, **options)
     done, seconds = zip(*calls, strict=True)  # a call is several iterations: as if each took as long
     times = np.interp(np.arange(len(result.losses)) + 1, done, seconds)
     return [(float(t), float(error)) for t, error in zip(times, result.losses, strict=True)]
