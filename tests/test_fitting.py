@@ -60,7 +60,8 @@ def test_chains_with_an_accept_step_learn_and_say_how_often_they_moved(small_gen
     assert 0.1 < result.acceptance < 1
     assert f"accepted {result.acceptance:.0%}" in capsys.readouterr().out
     assert result.losses[-1] < 0.5 * result.losses[0]
-    assert np.isnan(abp.fit(small_generator, tiny_faces, 3, key=key, progress=False).acceptance)
+    uncorrected = abp.fit(small_generator, tiny_faces, 3, key=key, sampler="gauss_newton", progress=False)
+    assert np.isnan(uncorrected.acceptance)
     z = abp.infer(result.generator, tiny_faces, key=key, sampler="mala", num_steps=50)
     assert bool(jnp.all(jnp.isfinite(z)))
 
@@ -300,7 +301,7 @@ def test_default_sampler_by_the_number_of_latent_dimensions(latent_dim, sampler)
     assert inference.check_chain(latent_dim, 0.3, None, None, None).sampler == sampler
 
 
-@pytest.mark.parametrize(("given", "expected"), [({}, 3), ({"batch_size": 4}, 5), ({"num_steps": 2}, 2)])
+@pytest.mark.parametrize(("given", "expected"), [({}, 1), ({"batch_size": 4}, 4), ({"num_steps": 2}, 2)])
 def test_default_number_of_steps_by_the_turns_of_a_chain(small_generator, tiny_faces, key, given, expected):
     result = abp.fit(small_generator, tiny_faces, 2, key=key, num_warmup=1, progress=False, **given)
     assert result.chain.num_steps == expected

@@ -93,7 +93,7 @@ def test_a_snapshot_can_be_resumed(small_generator, tiny_faces, key, short_calls
 
 def test_the_result_names_the_settings_of_the_chains(small_generator, tiny_faces, key):
     result = abp.fit(small_generator, tiny_faces, 3, key=key, sigma=lambda t: 1 / (1 + t), progress=False)
-    assert result.chain == (pytest.approx(1 / 3), "gauss_newton", 3, 0.5) and result.chain.sigma == result.sigma
+    assert result.chain == (pytest.approx(1 / 3), "gauss_newton_mala", 1, 1.0, 0) and result.chain.sigma == result.sigma
 
 
 def test_watching_changes_no_bit(small_generator, tiny_faces, key):
