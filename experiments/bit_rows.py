@@ -34,10 +34,10 @@ def independent(split: Split, seed: int) -> Measured:
     return _mixture_row(split, seed, mixture, split.train.shape[1], seconds)
 
 
-def mixture(split: Split, seed: int, num_components: int, num_rounds: int) -> Measured:
+def mixture(split: Split, seed: int, num_components: int, num_rounds: int, pseudo_count: float) -> Measured:
     """A mixture of Bernoullis, by EM."""
-    learn = lambda: binary_baselines.fit_mixture(_keys(seed)[0], split.train, num_components, num_rounds)
-    found, seconds = timed(learn)
+    settings = (num_components, num_rounds, pseudo_count)
+    found, seconds = timed(lambda: binary_baselines.fit_mixture(_keys(seed)[0], split.train, *settings))
     return _mixture_row(split, seed, found, found.logits.size + num_components - 1, seconds)
 
 

@@ -2,7 +2,7 @@
 
 A row is a model. Its function takes a split, a seed and settings, and returns what was `Measured`. Of each run the
 record keeps the mean of log p over the test images and its standard error, how log p was found, the number of
-parameters and the seconds of learning, on one core; the arrays beside it keep log p of every test image, for paired
+parameters and the processor seconds of learning; the arrays beside it keep log p of every test image, for paired
 differences, and sixteen samples.
 """
 
@@ -36,20 +36,35 @@ def epochs(digits: int, clothes: int, **settings) -> dict[str, dict]:
 
 
 MADE = dict(learning_rate=1e-2, cosine=True, weight_decay=0.2)
+EM = dict(num_rounds=100, pseudo_count=0.2)
 PCD = dict(method="pcd", steps=8000)
-BRACKET = dict(temperatures=1000, long_chain=1000)
+BRACKET = dict(temperatures=2000, long_chain=1000)
+EDGES = dict(climb=dict(steps=8000, learning_rate=0.3, decay=1e-3, num_chains=500), **BRACKET)
+PSEUDO = dict(learning_rate=3e-3, weight_decay=0.1)
 ROWS = {  # name -> function, how log p is found, settings of each data set on which it is run
     "independent pixels": (bit_rows.independent, "exact", both()),
     "tree": (bit_rows.tree, "exact", both(pseudo_count=1.0)),
-    "mixture": (bit_rows.mixture, "exact", both(num_components=50, num_rounds=100)),
+    "mixture": (
+        bit_rows.mixture,
+        "exact",
+        {"digits": dict(num_components=50, **EM), "clothes": dict(num_components=400, **EM)},
+    ),
     "chain": (bit_rows.chain, "exact", epochs(200, 60, learning_rate=3e-3)),
+    "pairwise": (
+        bit_rows.edges,
+        "bracket",
+        {data: {"pseudo": pseudo} | EDGES for data, pseudo in epochs(200, 60, **PSEUDO).items()},
+    ),
+    "RBM 20": (bit_rows.boltzmann, "exact", both(hidden=20, learning_rate=0.2, **PCD)),
+    "RBM 64": (bit_rows.boltzmann, "bracket", {"digits": dict(hidden=64, learning_rate=0.2, **PCD, **BRACKET)}),
+    "RBM 200": (bit_rows.boltzmann, "bracket", {"clothes": dict(hidden=200, learning_rate=0.1, **PCD, **BRACKET)}),
     "NADE": (bit_rows.neural_chain, "exact", epochs(200, 60, num_hidden=64, learning_rate=3e-3)),
     "MADE": (bit_rows.masked, "exact", epochs(80, 80, num_hidden=200, **MADE)),
-    "RBM 20": (bit_rows.boltzmann, "exact", both(hidden=20, learning_rate=0.2, **PCD)),
+    "MADE, eight orders": (bit_rows.several_orders, "exact", epochs(100, 60, num_hidden=300, num_orders=8, **MADE)),
 }
 
 
-def runs(rows: dict, seeds: Iterable[int] = SEEDS) -> dict[str, tuple[str, str, int, dict]]:
+def runs(rows: dict = ROWS, seeds: Iterable[int] = SEEDS) -> dict[str, tuple[str, str, int, dict]]:
     """Returns name -> row, data, seed and settings of every run: the first seed of all rows before the next one."""
     return {
         f"{row}, {data}, seed {seed}": (row, data, seed, rows[row][2][data])

@@ -29,7 +29,7 @@ def all_states(split):
 EXACT = {
     "independent pixels": (bit_rows.independent, 9),
     "tree": (partial(bit_rows.tree, pseudo_count=1.0), 17),
-    "mixture": (partial(bit_rows.mixture, num_components=3, num_rounds=5), 29),
+    "mixture": (partial(bit_rows.mixture, num_components=3, num_rounds=5, pseudo_count=1.0), 29),
     "chain": (partial(bit_rows.chain, **SMALL), 45),
     "NADE": (partial(bit_rows.neural_chain, num_hidden=4, **SMALL), 2 * 9 * 4 + 9),
     "MADE": (partial(bit_rows.masked, num_hidden=8, cosine=True, **SMALL), 36 + 8 + 9 + 8 * 9),
