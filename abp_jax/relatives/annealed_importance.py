@@ -97,13 +97,13 @@ def along(
 
     def up(carry, now):
         (v, log_w), (key, below, b) = carry, now
-        log_w = log_w + log_weights(v, b) - log_weights(v, below)
+        log_w = log_w - log_weights(v, below) + log_weights(v, b)
         return (moved(key, v, b), log_w), None
 
     def down(carry, now):
         (v, log_w), (key, below, b) = carry, now
         v = moved(key, v, b)
-        return (v, log_w + log_weights(v, b) - log_weights(v, below)), None
+        return (v, log_w - log_weights(v, below) + log_weights(v, b)), None
 
     start_key, up_key, down_key = jax.random.split(arguments.key(key), 3)
     path = lambda key: (jax.random.split(key, len(b) - 1), b[:-1], b[1:])
