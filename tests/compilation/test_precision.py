@@ -9,7 +9,7 @@ from flax import nnx
 
 import abp_jax as abp
 from abp_jax import model
-from abp_jax.evaluation import comparison, diagnostics, evidence, metrics, paths, quadrature
+from abp_jax.evaluation import comparison, diagnostics, evidence, lattice, metrics, paths, quadrature
 from abp_jax.relatives import (
     annealed_importance,
     binary_baselines,
@@ -52,7 +52,10 @@ MEASURES = {
     "quadrature._squares": lambda z: quadrature._squares(GENERATOR, z[None], Y, 0.3),
     "quadrature._climb": lambda z: quadrature._climb(GENERATOR, z[None], Y, 0.3),
     "quadrature._precision": lambda z: quadrature._precision(GENERATOR, z, Y, 0.3),
-    "quadrature._misfits": lambda z: quadrature._misfits(GENERATOR, z[None], Y.reshape(1, -1)),
+    "quadrature._misfits": lambda z: quadrature._misfits(GENERATOR, z[None], Y[None], 0.3),
+    "lattice._log_sum": lambda z: lattice._log_sum(
+        GENERATOR, z[None, None], jnp.ones((1, 1), bool), Y[None], sigma=0.3
+    ),
     "paths.length": lambda z: paths.length(GENERATOR, jnp.stack([z, 2 * z])),
     "metrics.reconstruction_error": lambda z: metrics.reconstruction_error(GENERATOR, z[None], Y[None]),
     "diagnostics.autocorrelation": lambda z: diagnostics.autocorrelation(z, 1),
