@@ -99,7 +99,7 @@ MEASURES = {
     "toys.log_evidence": lambda x: toys.log_evidence(CURVE, x[:2], 0.3, toys.lattice(5)),
     "tables.partition_function": lambda x: tables.partition_function(tables.misconception()) + x[0],
 }
-ARGUMENTS = {"evidence": Z, "quadrature": Z, "paths": Z, "metrics": Z, "comparison": Z, "gaps": Z}
+ARGUMENTS = {"evidence": Z, "quadrature": Z, "lattice": Z, "paths": Z, "metrics": Z, "comparison": Z, "gaps": Z}
 
 
 def products(program):
