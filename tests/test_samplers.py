@@ -110,7 +110,7 @@ def test_a_chain_is_added_by_one_function_and_one_row(tiny_faces, key, monkeypat
     monitor = abp.TrainingMonitor(tiny_faces)
     options = dict(sampler="prior", num_warmup=0, whitening=False, progress=False, callback=monitor)
     result = abp.fit(generator, tiny_faces, 3, key=key, **options)
-    assert result.chain == (0.3, "prior", 1, 1.0) and "step size (prior) 1, stable below 2" in monitor.text
+    assert result.chain == (0.3, "prior", 1, 1.0, 0) and "step size (prior) 1, stable below 2" in monitor.text
     keys = [inference.example_keys(key, 3, jnp.array([i]))[0] for i in range(11)]
     expected = [jax.random.normal(jax.random.split(k, 1)[0], (2,)) for k in keys]
     np.testing.assert_allclose(result.z, expected, rtol=1e-6)
