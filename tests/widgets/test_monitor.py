@@ -296,7 +296,7 @@ def test_a_notebook_keeps_one_picture_above_one_bar():
     picture, printed = training.outputs
     assert (picture.output_type, printed.output_type, printed.name) == ("display_data", "stream", "stdout")
     assert set(picture.data) == {"image/png", "text/plain"} and len(picture.data["image/png"]) < 150_000
-    assert re.fullmatch(r"100%\S+ 300/300 .*, error 0\.\d{4}\]\s*", printed.text)
+    assert re.fullmatch(r"100%\S+ 300/300 .*, error 0\.\d{4}, accepted \d+%\]\s*", printed.text)
     num_pictures, text = words.outputs[0].text.strip().split(" ", 1)
     assert int(num_pictures) >= 3 and "iterations 300," in text
     assert picture.data["text/plain"] == picture.metadata["image/png"]["alt"] == text  # the last state
