@@ -4,7 +4,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from experiments import against_pca, binary, exercise, incomplete, regimes, whitening
+from experiments import against_pca, binary, exercise, incomplete, one_table, regimes, whitening
 from experiments.records import CHECKPOINTS, FOLDER
 
 EXPERIMENTS = {  # the names of their checkpoints begin with the second, if they keep any
@@ -14,12 +14,14 @@ EXPERIMENTS = {  # the names of their checkpoints begin with the second, if they
     "against_pca": (against_pca.against_pca, ("against_pca",)),
     "exercise": (exercise.exercise, ()),
     "binary": (binary.binary, ()),
+    "one_table": (one_table.one_table, ()),
 }
 
 
 def forget(experiment: str, records: Path = FOLDER, checkpoints: Path = CHECKPOINTS) -> None:
-    """Removes the record and the checkpoints of an experiment. Generators stay until others are learned."""
-    (records / f"{experiment}.json").unlink(missing_ok=True)
+    """Removes the record, its arrays and the checkpoints of an experiment. Generators stay until others are learned."""
+    for kind in ("json", "npz"):
+        (records / f"{experiment}.{kind}").unlink(missing_ok=True)
     for begin in EXPERIMENTS[experiment][1]:
         for path in checkpoints.glob(f"{begin}*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -6,6 +6,7 @@ Models of x in {0, 1}^n, in reading order:
 - tables, graphs: small joint distributions, and the independencies that a graph promises, with arrows or without
 - markov_chains, gibbs: transition matrices, and drawing from a p(x) known up to a constant
 - rbm, rbm_gradient, contrastive_divergence, rbm_learning, annealed_importance: the restricted Boltzmann machine
+- trees, pairwise: the best Bayesian network that is a tree, and the Markov network of all pairs
 - nade, made_masks, made: p(x) as a product of conditionals, in one network
 - binary_baselines, likelihood_fit: what they should beat, and how all of those with a p(x) are learned
 
@@ -45,12 +46,14 @@ from abp_jax.relatives import (
     made_masks,
     markov_chains,
     nade,
+    pairwise,
     rbm,
     rbm_gradient,
     rbm_learning,
     rings,
     tables,
     toys,
+    trees,
     vae,
     variational,
     wake_sleep,
@@ -79,12 +82,14 @@ __all__ = [
     "made_masks",
     "markov_chains",
     "nade",
+    "pairwise",
     "rbm",
     "rbm_gradient",
     "rbm_learning",
     "rings",
     "tables",
     "toys",
+    "trees",
     "vae",
     "variational",
     "wake_sleep",

@@ -12,6 +12,9 @@ Salakhutdinov, AISTATS 2015). F is the free energy, as in `rbm`.
 As log p(v) = -F(v) - log Z, the upper bound on log Z is a lower one on log p(v).
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -60,39 +63,61 @@ def annealed_bracket(
     draws = bits.checked("model_draws", model_draws, rbm.b.size).astype(rbm.W.dtype)
     if jnp.shape(base) != rbm.b.shape:
         raise ValueError(f"base must be the log odds of the visible bits, {rbm.b.shape}; got {jnp.shape(base)}.")
-    return _both_ways(key, rbm, base, draws, _schedule(inverse_temperatures, rbm.W.dtype), steps)
+    mixtures = partial(mixed, rbm, base)
+    log_weight = lambda v, b: -free_energy(mixtures(b), v)
+    move = lambda key, v, b: block_gibbs(key, mixtures(b), v, steps)
+    return along(key, base, draws, schedule(inverse_temperatures, rbm.W.dtype), log_weight, move, rbm.c.size)
 
 
-def _both_ways(key, rbm, base, draws, b, steps):
+def along(
+    key: jax.Array,
+    base: jax.Array,
+    draws: jax.Array,
+    b: jax.Array,
+    log_weight: Callable,
+    move: Callable,
+    num_hidden: int = 0,
+) -> Bracket:
+    """Brackets log Z of any p(v) of bits, along any path that starts at independent ones.
+
+    Args:
+      key: for both ways.
+      base: log odds of the independent bits, (visible,).
+      draws: of p(v), (chains, visible).
+      b: inverse temperatures, (T + 1,), see `schedule`.
+      log_weight: (v, b) -> the log of the unnormalised probability of one v at b.
+      move: (key, v, b) -> one v, moved by a chain that keeps the distribution at b.
+      num_hidden: how many bits are summed over in log_weight, each of them a fair coin at b = 0.
+    """
     chains = len(draws)
-    free_energies = lambda v, b: jax.vmap(lambda v: free_energy(mixed(rbm, base, b), v))(v)
+    log_weights = lambda v, b: jax.vmap(lambda v: log_weight(v, b))(v)
 
-    def move(key, v, b):
-        keys = jax.random.split(key, chains)
-        return jax.vmap(lambda key, v: block_gibbs(key, mixed(rbm, base, b), v, steps))(keys, v)
+    def moved(key, v, b):
+        return jax.vmap(lambda key, v: move(key, v, b))(jax.random.split(key, chains), v)
 
     def up(carry, now):
         (v, log_w), (key, below, b) = carry, now
-        log_w = log_w + free_energies(v, below) - free_energies(v, b)
-        return (move(key, v, b), log_w), None
+        log_w = log_w + log_weights(v, b) - log_weights(v, below)
+        return (moved(key, v, b), log_w), None
 
     def down(carry, now):
         (v, log_w), (key, below, b) = carry, now
-        v = move(key, v, b)
-        return (v, log_w + free_energies(v, below) - free_energies(v, b)), None
+        v = moved(key, v, b)
+        return (v, log_w + log_weights(v, b) - log_weights(v, below)), None
 
     start_key, up_key, down_key = jax.random.split(arguments.key(key), 3)
     path = lambda key: (jax.random.split(key, len(b) - 1), b[:-1], b[1:])
     odds = jnp.tile(base, (chains, 1))
     v = jax.random.bernoulli(start_key, jax.nn.sigmoid(odds)).astype(draws.dtype)
-    log_z0 = jnp.full(chains, rbm.c.size * jnp.log(2.0) + jnp.sum(jax.nn.softplus(base)), draws.dtype)
+    log_z0 = jnp.full(chains, num_hidden * jnp.log(2.0) + jnp.sum(jax.nn.softplus(base)), draws.dtype)
     (_, forward), _ = jax.lax.scan(up, (v, log_z0), path(up_key))
     (_, backward), _ = jax.lax.scan(down, (draws, log_z0), path(down_key), reverse=True)
     log_mean = lambda log_values: logsumexp(log_values) - jnp.log(chains)
     return Bracket(log_mean(forward), -log_mean(-backward), forward, backward)
 
 
-def _schedule(b, dtype):
+def schedule(b: jax.Array | None, dtype: jnp.dtype) -> jax.Array:
+    """Returns the inverse temperatures b, (T + 1,), once they climb from 0 to 1; by default 1,000 equal steps."""
     b = jnp.asarray(jnp.linspace(0, 1, 1001) if b is None else b, dtype)
     if b.ndim != 1 or len(b) < 2:
         raise ValueError(f"inverse_temperatures must be (T + 1,), from 0 to 1; got shape {b.shape}.")

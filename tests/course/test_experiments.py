@@ -202,13 +202,16 @@ def test_again_forgets_one_experiment_and_no_other(tmp_path):
     (tmp_path / "checkpoints" / "regimes_points.json").touch()
     for experiment in EXPERIMENTS:
         (tmp_path / f"{experiment}.json").touch()
+    (tmp_path / "one_table.npz").touch()
     left = lambda: sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     forget("regimes", tmp_path, tmp_path / "checkpoints")
     assert left() == sorted(name for name in names if "regime" not in name)
     forget("whitening", tmp_path, tmp_path / "checkpoints")
     assert left() == ["incomplete P.5, 16 wide"]
     records_left = sorted(path.stem for path in tmp_path.glob("*.json"))
-    assert records_left == ["against_pca", "binary", "exercise", "incomplete"]
+    assert records_left == ["against_pca", "binary", "exercise", "incomplete", "one_table"]
+    forget("one_table", tmp_path, tmp_path / "checkpoints")
+    assert not list(tmp_path.glob("one_table*"))
     forget("whitening", tmp_path, tmp_path / "checkpoints")  # nothing there: nothing to do
 
 
