@@ -1,6 +1,6 @@
 """Maximum likelihood for Y = f(Z; W) + e, where z has one dimension or two: log p(y) is a sum over a lattice of z.
 
-    maximise (1/n) sum_i log sum_g h^d p(y_i | z_g; W) p(z_g),   z_g = h (g + u) for whole numbers g, u uniform on (0, 1)^d
+    maximise (1/n) sum_i log sum_g h^d p(y_i | z_g; W) p(z_g),   z_g = h (g + u), g whole numbers, u uniform on (0, 1)^d
 
 No chain, no encoder, no critic: Adam climbs what is to be climbed, and so tells what the other ways to learn lose. The
 points serve every image of a batch, and f is computed once for each. In each step the lattice lies elsewhere, by a new
