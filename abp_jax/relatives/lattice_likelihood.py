@@ -99,7 +99,7 @@ def fit(
     noise = lambda params: jnp.exp(params["log_sigma"]) if learn_sigma else sigma
     log_p = lambda params, z, y, spacing: log_evidence(partial(generate, params["W"]), z, y, noise(params), spacing)
     z, z_valid = (jnp.asarray(lattice.points(h, half_width, d), jnp.float32) for h in (spacing, spacing / 2))
-    step_log_p = lambda params, u, y: jnp.mean(log_p(params, z + spacing * u, y, spacing))
+    step_log_p = lambda params, u, y: jnp.mean(log_p(params, z + spacing * u[None, :], y, spacing))
     epoch = jax.jit(partial(_epoch, step_log_p, optimizer, batch_size, d))
     validate = jax.jit(lambda params: jnp.mean(log_p(params, z_valid, x_valid, spacing / 2)))
 

@@ -54,7 +54,7 @@ def test_points_far_apart_do_not_reward_what_lies_between_them(key):
     u = jax.random.uniform(key, (200, 1))
     z = jnp.asarray(lattice.points(1.0, 6.0, 1), jnp.float32)
     shifted = jax.jit(
-        jax.vmap(lambda u: lattice_likelihood.log_evidence(found.generator, z + u, jnp.asarray(y), found.sigma, 1.0))
+        jax.vmap(lambda u: lattice_likelihood.log_evidence(found.generator, z + u[None, :], jnp.asarray(y), found.sigma, 1.0))
     )(u)
     assert jnp.mean(shifted) < exact_log_p
     truth = jnp.mean(jnp.exp(shifted - lattice.exact_log_evidence(found.generator, y, found.sigma, latent_dim=1)))
