@@ -13,7 +13,7 @@ from abp_jax.evaluation import lattice
 from abp_jax.relatives import bits, lattice_likelihood
 
 
-def plane(n=400, sigma=0.5):
+def plane(n=200, sigma=0.5):
     """Data near a plane in five dimensions."""
     rng = np.random.default_rng(0)
     loading = rng.normal(size=(2, 5))
@@ -35,9 +35,10 @@ def test_a_linear_generator_reaches_the_maximum_likelihood_of_factor_analysis(ke
     y = plane()
     best = factor_analysis.maximum_likelihood(y, 2, None if learn_sigma else 0.5)
     highest = float(jnp.mean(factor_analysis.log_marginal_likelihood(best, y)))
-    settings = dict(key=key, sigma=0.8 if learn_sigma else 0.5, learn_sigma=learn_sigma, num_epochs=150, spacing=0.2)
-    rate = optax.cosine_decay_schedule(0.03, 600)
-    found = lattice_likelihood.fit(linear(), y, y, learning_rate=rate, patience=150, **settings)
+    rate = optax.cosine_decay_schedule(0.1, 800)
+    settings = dict(learn_sigma=learn_sigma, num_epochs=200, batch_size=50, learning_rate=rate, patience=200)
+    sigma = 1.0 if learn_sigma else 0.5
+    found = lattice_likelihood.fit(linear(), y, y, key=key, sigma=sigma, spacing=0.5, **settings)
     value = exact(found, y)
     assert highest - 1e-2 < value < highest + 1e-4
     np.testing.assert_allclose(found.valid[found.best], value, atol=1e-3)
@@ -54,11 +55,14 @@ def test_points_far_apart_do_not_reward_what_lies_between_them(key):
     u = jax.random.uniform(key, (200, 1))
     z = jnp.asarray(lattice.points(1.0, 6.0, 1), jnp.float32)
     shifted = jax.jit(
-        jax.vmap(lambda u: lattice_likelihood.log_evidence(found.generator, z + u[None, :], jnp.asarray(y), found.sigma, 1.0))
+        jax.vmap(
+            lambda u: lattice_likelihood.log_evidence(found.generator, z + u[None, :], jnp.asarray(y), found.sigma, 1.0)
+        )
     )(u)
     assert jnp.mean(shifted) < exact_log_p
-    truth = jnp.mean(jnp.exp(shifted - lattice.exact_log_evidence(found.generator, y, found.sigma, latent_dim=1)))
-    np.testing.assert_allclose(truth, 1, atol=0.05)  # p itself is right in the mean over the shifts
+    known = lattice.exact_log_evidence(found.generator, y, found.sigma, latent_dim=1)
+    ratios = jnp.mean(jnp.exp(shifted - known[None, :]), axis=0)  # p itself is right in the mean over the shifts
+    np.testing.assert_allclose(ratios.mean(), 1, atol=0.02)
 
 
 def test_gaussian_and_bits_have_the_evidence_of_the_lattice():
@@ -73,8 +77,8 @@ def test_gaussian_and_bits_have_the_evidence_of_the_lattice():
 def test_bits_are_learned_and_the_best_epoch_is_returned(key):
     x = bits.bars_and_stripes(3)
     generator = abp.MLPGenerator(2, 9, (32,), rngs=nnx.Rngs(0))
-    settings = dict(key=key, sigma=abp.Bernoulli(), batch_size=14, learning_rate=0.02, spacing=0.25)
-    found = lattice_likelihood.fit(generator, x, x, num_epochs=300, patience=300, **settings)
+    settings = dict(key=key, sigma=abp.Bernoulli(), batch_size=14, learning_rate=0.02, spacing=0.4)
+    found = lattice_likelihood.fit(generator, x, x, num_epochs=200, patience=200, **settings)
     assert found.best == np.argmax(found.valid) and len(found.valid) == len(found.train) + 1
     exact_log_p = lattice.exact_log_evidence(found.generator, x, abp.Bernoulli()).mean()
     np.testing.assert_allclose(found.valid[found.best], exact_log_p, atol=5e-3)
@@ -95,7 +99,7 @@ def test_what_can_not_be_is_refused(key):
     x = np.float32(y > 0)
     with pytest.raises(ValueError, match="learn_sigma: bits have no sigma"):
         lattice_likelihood.fit(linear(), x, x, key=key, sigma=abp.Bernoulli(), learn_sigma=True)
-    with pytest.raises(ValueError, match="batch_size must be at most 400, got 500"):
+    with pytest.raises(ValueError, match="batch_size must be at most 200, got 500"):
         lattice_likelihood.fit(linear(), y, y, key=key, sigma=0.5, batch_size=500)
     with pytest.raises(ValueError, match="spacing must be positive"):
         lattice_likelihood.fit(linear(), y, y, key=key, sigma=0.5, spacing=0.0)
