@@ -18,7 +18,7 @@ from scipy.optimize import minimize_scalar
 
 from abp_jax import factor_analysis
 from abp_jax.evaluation import lattice
-from abp_jax.relatives import adversarial, critics, lattice_likelihood
+from abp_jax.relatives import adversarial, critics
 from abp_jax.relatives.bits import Split
 from experiments import latent_models
 from experiments.measured import NUM_SAMPLES, timed
@@ -56,7 +56,7 @@ def decoder(learn: Callable) -> Callable:
         z_key, e_key = jax.random.split(jax.random.key(seed))
         means = np.asarray(jax.vmap(f)(jax.random.normal(z_key, (NUM_SAMPLES, 2))))
         samples = means + sigma * np.asarray(jax.random.normal(e_key, means.shape))
-        log_probs = lattice.exact_log_evidence(f, split.test, sigma)
+        log_probs = latent_models.log_evidence(f, split.test, sigma)
         return Grey(log_probs, samples, means, latent_models.num_parameters(f) + 1, seconds, sigma)
 
     return row
@@ -167,4 +167,4 @@ def _minus_log_p(f: nnx.Module, images: np.ndarray) -> Callable:
 
 @partial(jax.jit, static_argnums=0)
 def _on_lattice(graphdef, params, z, images, sigma):
-    return lattice_likelihood.log_evidence(nnx.merge(graphdef, params), z, images, sigma, latent_models.SPACING)
+    return lattice.log_evidence(nnx.merge(graphdef, params), z, images, sigma, latent_models.SPACING)

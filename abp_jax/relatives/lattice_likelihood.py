@@ -17,10 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jax.scipy.special import logsumexp
 
 from abp_jax import model
-from abp_jax.compilation.precision import full_precision
 from abp_jax.evaluation import lattice
 from abp_jax.generators import functional, with_params
 from abp_jax.images import arguments
@@ -97,7 +95,9 @@ def fit(
     generate, W = functional(generator)
     params = {"W": W} | ({"log_sigma": jnp.log(jnp.float32(sigma))} if learn_sigma else {})
     noise = lambda params: jnp.exp(params["log_sigma"]) if learn_sigma else sigma
-    log_p = lambda params, z, y, spacing: log_evidence(partial(generate, params["W"]), z, y, noise(params), spacing)
+    log_p = lambda params, z, y, spacing: lattice.log_evidence(
+        partial(generate, params["W"]), z, y, noise(params), spacing
+    )
     z, z_valid = (jnp.asarray(lattice.points(h, half_width, d), jnp.float32) for h in (spacing, spacing / 2))
     step_log_p = lambda params, u, y: jnp.mean(log_p(params, z + spacing * u[None, :], y, spacing))
     epoch = jax.jit(partial(_epoch, step_log_p, optimizer, batch_size, d))
@@ -115,21 +115,6 @@ def fit(
             break
     found = float(noise(best_params)) if learn_sigma else sigma
     return LatticeFit(with_params(generator, best_params["W"]), found, np.array(train), np.array(valid), best)
-
-
-@full_precision
-def log_evidence(f, z: jax.Array, images: jax.Array, sigma: model.Noise, spacing: float) -> jax.Array:
-    """Returns `lattice.log_evidence`, (n,), where the noise is Gaussian too by one product of matrices.
-
-    |y - f|^2 is |y|^2 - 2 y'f + |f|^2, which loses digits where sigma is small: about 1e-7 |y|^2 / sigma^2 nats.
-    """
-    if isinstance(sigma, model.Bernoulli):
-        return lattice.log_evidence(f, z, images, sigma, spacing)
-    outputs, y = jax.vmap(f)(z).reshape(len(z), -1), images.reshape(len(images), -1)
-    squares = jnp.sum(y**2, axis=1)[:, None] - 2 * y @ outputs.T + jnp.sum(outputs**2, axis=1)[None, :]
-    log_p = -squares / (2 * sigma**2) + jax.vmap(model.log_prior)(z)[None, :]
-    constant = z.shape[1] * np.log(spacing) - 0.5 * y.shape[1] * jnp.log(2 * jnp.pi * sigma**2)
-    return logsumexp(log_p, axis=1) + constant
 
 
 def _images(generator: nnx.Module, sigma: model.Noise, *given: jax.Array):

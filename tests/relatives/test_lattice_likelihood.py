@@ -55,9 +55,7 @@ def test_points_far_apart_do_not_reward_what_lies_between_them(key):
     u = jax.random.uniform(key, (200, 1))
     z = jnp.asarray(lattice.points(1.0, 6.0, 1), jnp.float32)
     shifted = jax.jit(
-        jax.vmap(
-            lambda u: lattice_likelihood.log_evidence(found.generator, z + u[None, :], jnp.asarray(y), found.sigma, 1.0)
-        )
+        jax.vmap(lambda u: lattice.log_evidence(found.generator, z + u[None, :], jnp.asarray(y), found.sigma, 1.0))
     )(u)
     assert jnp.mean(shifted) < exact_log_p
     known = lattice.exact_log_evidence(found.generator, y, found.sigma, latent_dim=1)
@@ -70,7 +68,7 @@ def test_gaussian_and_bits_have_the_evidence_of_the_lattice():
     z = jnp.asarray(lattice.points(0.2, 5.0), jnp.float32)
     y = np.random.default_rng(0).normal(size=(7, 6)).astype(np.float32)
     for images, sigma in ((y, 0.3), (np.float32(y > 0), abp.Bernoulli())):
-        found = lattice_likelihood.log_evidence(generator, z, jnp.asarray(images), sigma, 0.2)
+        found = lattice.log_evidence(generator, z, jnp.asarray(images), sigma, 0.2)
         np.testing.assert_allclose(found, lattice.exact_log_evidence(generator, images, sigma), rtol=1e-5, atol=2e-3)
 
 
