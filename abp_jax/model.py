@@ -124,17 +124,11 @@ def log_noise(e: jax.Array, sigma: Noise, mask: jax.Array | None = None) -> jax.
 
 
 def log_likelihoods(outputs: jax.Array, y: jax.Array, sigma: Noise) -> jax.Array:
-    """Returns log p(y_i | z_j) for every pair, (n, m), by one product: y (n, D), outputs f(z_j) (m, D).
-
-    |y - f|^2 is |y - c|^2 - 2 (y - c)'(f - c) + |f - c|^2, with c the mean of f: to about 1e-7 |y - c|^2 / sigma^2.
-    """
-    product = lambda a, b: jnp.matmul(a, b.T, precision="highest")
+    """Returns log p(y_i | z_j) for every pair, (n, m): y (n, D), outputs f(z_j) (m, D). Of bits by one product."""
     if isinstance(sigma, Bernoulli):
-        return product(y, outputs) - jnp.sum(jax.nn.softplus(outputs), axis=1)[None]
-    centre = jnp.mean(outputs, axis=0)[None]
-    y, outputs = y - centre, outputs - centre
-    squares = jnp.sum(y**2, axis=1)[:, None] - 2 * product(y, outputs) + jnp.sum(outputs**2, axis=1)[None]
-    return -0.5 * squares / sigma**2 - 0.5 * y.shape[1] * jnp.log(2 * jnp.pi * sigma**2)
+        return jnp.matmul(y, outputs.T, precision="highest") - jnp.sum(jax.nn.softplus(outputs), axis=1)[None]
+    one = lambda output: jax.vmap(lambda y: log_noise(y - output, sigma))(y)
+    return jax.lax.map(one, outputs).T
 
 
 def draw(key: jax.Array, output: jax.Array, sigma: Noise) -> jax.Array:
