@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from abp_jax.relatives import bits
-from experiments import bit_rows, recipe
+from experiments import bit_rows, latent_rows, recipe
 from experiments.measured import Measured
 from experiments.records import FOLDER, Arrays, Records
 
@@ -62,7 +62,7 @@ ROWS = {  # name -> function, how log p is found, settings of each data set on w
     "NADE": (bit_rows.neural_chain, "exact", epochs(200, 60, num_hidden=64, learning_rate=3e-3)),
     "MADE": (bit_rows.masked, "exact", epochs(80, 80, num_hidden=200, **MADE)),
     "MADE, eight orders": (bit_rows.several_orders, "exact", epochs(100, 60, num_hidden=300, num_orders=8, **MADE)),
-}
+} | latent_rows.ROWS
 
 
 def runs(rows: dict = ROWS, seeds: Iterable[int] = SEEDS) -> dict[str, tuple[str, str, int, dict]]:
