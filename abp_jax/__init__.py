@@ -15,9 +15,9 @@ The spine, in the order in which one reads it:
 Beside it:
 
 - images: what is observed. arguments, files, data, datasets, masks, observation
-- compilation: programs, compilation_cache, compiler
+- compilation: programs, compilation_cache, compiler, precision, transposes, transposed_convolution
 - training: long runs. loop, session, settings, devices, checkpoints, generator_files, optimizers, stability, records
-- evaluation: how good. quadrature, evidence, diagnostics, metrics, between, comparison, paths, baselines
+- evaluation: how good. quadrature, lattice, evidence, diagnostics, metrics, between, comparison, paths, baselines
 - relatives: other models, each with an exact answer. Of bits, from Bayesian networks to MADE; of images, from the
   variational autoencoder to the DCGAN; imported when first used
 - widgets: what is on the screen. explorer, laboratory, monitor; imported when first used
@@ -37,7 +37,17 @@ from abp_jax import (
     samplers,
 )
 from abp_jax.compilation import compilation_cache, compiler, programs
-from abp_jax.evaluation import baselines, between, comparison, diagnostics, evidence, metrics, paths, quadrature
+from abp_jax.evaluation import (
+    baselines,
+    between,
+    comparison,
+    diagnostics,
+    evidence,
+    lattice,
+    metrics,
+    paths,
+    quadrature,
+)
 from abp_jax.evaluation.metrics import reconstruction_error
 from abp_jax.fitting import ChainDiverged, FitResult, fit
 from abp_jax.generators import ConvGenerator, LinearGenerator, MLPGenerator, latent_grid, reconstruct
@@ -53,6 +63,7 @@ from abp_jax.images.datasets import (
     load_textures,
 )
 from abp_jax.inference import infer
+from abp_jax.model import Bernoulli
 from abp_jax.training import checkpoints, devices, generator_files, loop, optimizers, records, stability
 from abp_jax.training.devices import describe_device
 from abp_jax.training.generator_files import load_generator, load_lion_tiger_generator, save_generator

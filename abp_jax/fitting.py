@@ -15,6 +15,7 @@ from abp_jax import learning
 from abp_jax.generators import functional, with_params
 from abp_jax.images.observation import observe
 from abp_jax.inference import Chain
+from abp_jax.model import Noise
 from abp_jax.training import checkpoints, loop, optimizers, settings
 from abp_jax.training.devices import Devices, mesh_of
 from abp_jax.training.optimizers import constant_then_cosine, default_learning_rate  # noqa: F401
@@ -28,9 +29,9 @@ class FitResult(NamedTuple):
     Attributes:
       generator: the learned generator, a new object.
       z: the inferred latent vectors, (n, d).
-      losses: mean squared reconstruction error per number of y, one for each iteration done.
+      losses: mean squared error per number of y (of bits -2 log p(y | z) per bit), one for each iteration done.
       state: the whole ABPState.
-      sigma: standard deviation of the noise: as given, as learned, or as annealed in the last iteration.
+      sigma: of the noise: as given, as learned, or as annealed in the last iteration; of bits `Bernoulli()`.
       acceptance: share of proposals accepted in the last iteration; nan without a Metropolis correction.
       chain: the settings of the chains, with the defaults filled in and this sigma.
     """
@@ -39,7 +40,7 @@ class FitResult(NamedTuple):
     z: jax.Array
     losses: np.ndarray
     state: learning.ABPState
-    sigma: float
+    sigma: Noise
     acceptance: float = float("nan")
     chain: Chain | None = None
 
@@ -62,11 +63,12 @@ def fit(
     mask: jax.Array | None = None,
     measure: Callable | None = None,
     # inference
-    sigma: float | Callable = 0.3,
+    sigma: Noise | Callable = 0.3,
     learn_sigma: bool = False,
     sampler: str | None = None,
     num_steps: int | None = None,
     step_size: float | None = None,
+    prior_draws: int | None = None,
     whitening: bool = True,
     # learning
     num_warmup: int = 20,
@@ -98,17 +100,22 @@ def fit(
       measure: A, a linear function of one image, if A(image) is all that is observed: `images` are these observations,
         (n, ...), in units in which e has the standard deviation sigma.
       sigma: standard deviation of the noise e, in the units of the images. Or, to anneal it, a function of the number
-        of iterations done, such as an optax schedule: `optax.exponential_decay(1.0, 100, 0.5, end_value=0.1)`.
+        of iterations done, such as an optax schedule: `optax.exponential_decay(1.0, 100, 0.5, end_value=0.1)`. Or
+        `abp.Bernoulli()`, where images are bits, 0.0 and 1.0, and the generator gives their logits.
       learn_sigma: after each iteration that infers z, sigma moves to the root mean square of y - f(z), where z is a
         draw from the posterior (see `learning.next_sigma`). It starts at `sigma`, or where `resume` left it. Few images
         and a large network make it small: W learns the images by heart, and sigma follows.
-      sampler: a name in `samplers.KINDS`. "gauss_newton" is preconditioned Langevin, of which a step costs d forward
-        derivatives: the default up to d = 8. "adapted_langevin" is Langevin at a fraction of each example's largest
-        stable step, whose cost does not grow with d: the default above. "preconditioned_langevin" is the same in
-        coordinates that suit the mean posterior, which mixes far better where there are images enough. "langevin" is
-        the unadjusted one (exercise sheet, equation 7). The rest have a Metropolis correction.
+      sampler: a name in `samplers.KINDS`. "gauss_newton_mala" is preconditioned Langevin with a Metropolis correction,
+        of which a step costs d forward derivatives: the default up to d = 8. "gauss_newton" is the same without the
+        correction. "adapted_langevin" is Langevin at a fraction of each example's largest stable step, whose cost does
+        not grow with d: the default above. "preconditioned_langevin" is the same in coordinates that suit the mean
+        posterior, which mixes far better where there are images enough. "langevin" is the unadjusted one (exercise
+        sheet, equation 7). The rest have a Metropolis correction.
       num_steps, step_size: of the chain of each example in an iteration, by default as in `samplers.KINDS`. A step size
         has no unit for the Gauss-Newton samplers; for the adapted and the preconditioned one it is the fraction.
+      prior_draws: how many draws of the prior each chain may go to before its steps, which takes it from one mode of
+        p(z | y) to another (see `inference.jump`). By default a tenth of the batch, from 20 examples on and where no
+        sampler is named and d is at most 8; else none.
       whitening: after each inference, give z mean 0 and covariance I over the examples (see `learning.whiten`).
       num_warmup: iterations at the start that learn W alone, at z drawn from the prior. The network then gives the mean
         image before inference begins; else the chains make up for a wrong mean with a very large z.
@@ -144,9 +151,10 @@ def fit(
     generate, images, mask = observe(generator, images, mask, measure)
     given = optimizers.iterations(num_iterations, optimizer, generator, batch_size), batch_size, checkpoint_every
     num_iterations, batch_size, checkpoint_every = settings.counts(len(images), *given)
-    settings.check(generator, images, key, num_warmup, whitening, callback)
+    settings.check(generator, images, sigma, key, num_warmup, whitening, callback)
     lowest, losses = settings.smallest_sigma(sigma, learn_sigma, num_iterations), np.zeros(0)
-    chain = settings.chain(generator.latent_dim, lowest, sampler, num_steps, step_size, batch_size < len(images))
+    given = lowest, sampler, num_steps, step_size, prior_draws, batch_size, len(images)
+    chain = settings.chain(generator.latent_dim, *given)
     given = learning_rate, num_iterations, weight_decay, batch_size < len(images)
     optimizer, rates = optimizers.choose(optimizer, generator, generate, *given)
     init = partial(learning.init, optimizer=optimizer, num_examples=len(images), latent_dim=generator.latent_dim)
@@ -174,6 +182,7 @@ def fit(
 
 def _result(generator: nnx.Module, devices: Devices, chain: Chain, run: loop.Run, done: int):
     params, z = devices.gather((run.state.params, run.state.z))
-    sigma = float(learning.noise_level(run.state._replace(iteration=max(0, done - 1)), chain.sigma))
+    level = learning.noise_level(run.state._replace(iteration=max(0, done - 1)), chain.sigma)
+    sigma = jax.tree.map(float, level)
     generator, chain = with_params(generator, params), chain._replace(sigma=sigma)
     return FitResult(generator, z, loop.losses(run, done), run.state, sigma, loop.acceptance(run), chain)

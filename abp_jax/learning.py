@@ -39,7 +39,8 @@ class ABPInfo(NamedTuple):
     """What one iteration reports. All scalars.
 
     Attributes:
-      loss: mean squared error per observed number of y, |Y - f(Z; W)|^2 / (examples * D) at the inferred z.
+      loss: mean squared error per observed number of y, |Y - f(Z; W)|^2 / (examples * D) at the inferred z; of bits
+        the mean squared deviance residual, -2 log p(Y | Z) / (examples * D).
       largest_z: largest |z_ij| after inference and before whitening; grows without bound if a chain diverges.
       acceptance: mean probability, over steps and examples, of a proposal; None without a Metropolis correction.
       num_seen: how many numbers of y the batch had; with none, the loss is 0 and nothing was learned.
@@ -205,7 +206,7 @@ def gradient_and_loss(
     """Returns what `learning_gradient` does, and how many numbers of y are seen, a scalar. Arguments as there."""
 
     def log_likelihood(params):
-        errors = y - jax.vmap(partial(generate, params))(z)
+        errors = model.errors(jax.vmap(partial(generate, params))(z), y, sigma)
         log_p = jax.vmap(partial(model.log_noise, sigma=sigma))(errors, mask=mask)
         seen, num_seen = jax.vmap(model.seen_errors)(errors, mask)
         squares = jnp.sum(seen.reshape(len(z), -1) ** 2, axis=1)

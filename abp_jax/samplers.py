@@ -277,7 +277,9 @@ KINDS = {
     "gauss_newton": Kind("Gauss-Newton Langevin", lambda p: gauss_newton_langevin(p.residual), 5, 0.5, 2.0, at_once=3),
     "random_walk": Kind("random walk", lambda p: random_walk(p.log_density), 100, 0.01, adjusted=True, gradient=False),
     "mala": Kind("MALA", lambda p: mala(p.log_density), 30, 0.01, adjusted=True),
-    "gauss_newton_mala": Kind("Gauss-Newton MALA", lambda p: gauss_newton_mala(p.residual), 5, 0.5, 2.0, adjusted=True),
+    "gauss_newton_mala": Kind(
+        "Gauss-Newton MALA", lambda p: gauss_newton_mala(p.residual), 4, 1.0, 2.0, adjusted=True, at_once=1
+    ),
     "hamiltonian": Kind(
         "Hamiltonian Monte Carlo", lambda p: hamiltonian(p.log_density), 10, 0.01, adjusted=True, plain=False
     ),
@@ -286,5 +288,3 @@ KINDS = {
         "preconditioned Langevin", lambda p: adapted_langevin(p, p.mean_precision()), 10, 0.5, 1.0, plain=False
     ),
 }
-
-Place, burn_in = State, warmup  # their names before, for one release

@@ -29,7 +29,8 @@ SETTINGS = {
 for size in [int(argument) for argument in sys.argv[1:]] or SHIPPED:
     images, (width, file) = abp.load_lion_tiger(size=size), SHIPPED[size]
     start = abp.ConvGenerator(image_size=size, width=width, rngs=nnx.Rngs(8 if size == 16 else 0))
-    result = abp.fit(start, images, **(dict(key=jax.random.key(0), num_steps=5) | SETTINGS[size]))
+    settings = dict(key=jax.random.key(0), sampler="gauss_newton", num_steps=5) | SETTINGS[size]
+    result = abp.fit(start, images, **settings)
     dtype = np.float32 if size == 16 else np.float16
     abp.save_generator(data_folder() / file, result.generator, result.z, dtype)
     generator, z = abp.load_lion_tiger_generator(size)

@@ -75,10 +75,10 @@ def run(
     if jnp.ndim(z) != 3 or len(z) != len(images):
         raise ValueError(f"z must have the shape ({len(images)}, chains, d) for these images, got {jnp.shape(z)}.")
     z, images = jnp.asarray(z), decode(jnp.asarray(images))
-    inference.check_chain(z.shape[2], sigma, sampler, num_steps, np.min(step_size))
+    sigma = inference.check_chain(z.shape[2], sigma, sampler, num_steps, np.min(step_size)).sigma
     key_start, key_warmup, key_run = (jax.random.split(k, len(images)) for k in jax.random.split(key, 3))
     step_size = jnp.broadcast_to(jnp.asarray(step_size, float), len(images))
-    settings = dict(images=images, name=sampler, sigma=float(sigma), latent_dim=z.shape[2])
+    settings = dict(images=images, name=sampler, sigma=sigma, latent_dim=z.shape[2])
     state = _start(f, key_start, arrays=(z,), num_steps=0, **settings)
     if num_warmup and samplers.KINDS[sampler].adjusted:
         state, step_size = _warmup(f, key_warmup, arrays=(state, step_size), num_steps=num_warmup, **settings)

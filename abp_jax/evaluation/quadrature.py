@@ -28,7 +28,7 @@ from abp_jax.compilation.programs import compiled
 from abp_jax.evaluation import evidence
 from abp_jax.images import arguments
 from abp_jax.images.data import decode
-from abp_jax.images.observation import on_one_device
+from abp_jax.images.observation import check_bits, on_one_device
 
 BLOCK = 4  # points along the side of a block of the lattice
 RIM = 20.0  # the density is negligible where it is e^-20 = 2e-9 of its peak
@@ -62,12 +62,12 @@ class ExactPosterior(NamedTuple):
         return jnp.asarray(self.z)[jax.random.choice(key, len(self.z), (num,), p=jnp.asarray(self.weights))]
 
 
-def exact_posteriors(f: Callable, images: jax.Array, sigma: float, **options) -> list[ExactPosterior]:
+def exact_posteriors(f: Callable, images: jax.Array, sigma: model.Noise, **options) -> list[ExactPosterior]:
     """Returns the exact posterior of each image: `PosteriorQuadrature(f, sigma).posteriors(images, **options)`."""
     return PosteriorQuadrature(f, sigma).posteriors(images, **options)
 
 
-def log_density_on_grid(f: Callable, y: jax.Array, sigma: float, x_axis: jax.Array, y_axis: jax.Array):
+def log_density_on_grid(f: Callable, y: jax.Array, sigma: model.Noise, x_axis: jax.Array, y_axis: jax.Array):
     """Returns log p(y, z) on a grid of z: `PosteriorQuadrature(f, sigma).log_density_on_grid(y, x_axis, y_axis)`."""
     return PosteriorQuadrature(f, sigma).log_density_on_grid(y, x_axis, y_axis)
 
@@ -80,8 +80,8 @@ class PosteriorQuadrature:
       sigma: standard deviation of the noise.
     """
 
-    def __init__(self, f: Callable, sigma: float):
-        self.f, self.sigma = f, arguments.number("sigma", sigma)
+    def __init__(self, f: Callable, sigma: model.Noise):
+        self.f, self.sigma = f, arguments.noise("sigma", sigma)
 
     def precision(self, z: jax.Array, y: jax.Array) -> jax.Array:
         """Returns G, the Gauss-Newton precision of p(z | y) at z (see `langevin.precision`): (2, 2)."""
@@ -123,7 +123,8 @@ class PosteriorQuadrature:
             raise ValueError(f"images must be (n, {', '.join(map(str, output.shape))}), got {images.shape}.")
         if not bool(jnp.all(jnp.isfinite(images))):
             raise ValueError("images hold nan or infinite values; clean them first.")
-        scan = -np.asarray(_misfits(self.f, grid, images.reshape(len(images), -1))).T / (2 * self.sigma**2)
+        check_bits(images, self.sigma)
+        scan = -np.asarray(_misfits(self.f, grid, images, self.sigma)).T / (2 * model.scale(self.sigma) ** 2)
         scan = (scan - np.sum(np.asarray(grid) ** 2, axis=1)[None] / 2).reshape(len(images), num_scan, num_scan)
         starts = [_peaks(log_density, line) for log_density in scan]
         return [self._posterior(y, z, tolerance, max_points) for y, z in zip(images, starts, strict=True)]
@@ -163,27 +164,31 @@ class PosteriorQuadrature:
 
 @partial(compiled, static=("sigma",))
 @full_precision
-def _squares(f: Callable, z: jax.Array, y: jax.Array, sigma: float):
+def _squares(f: Callable, z: jax.Array, y: jax.Array, sigma: model.Noise):
     """|r(z)|^2 for all z, (m, 2)."""
     return jax.lax.map(lambda z: jnp.sum(model.residual(f, z, y, sigma) ** 2), z, batch_size=64)
 
 
 @partial(compiled, static=("sigma",))
-def _climb(f: Callable, z: jax.Array, y: jax.Array, sigma: float):
+def _climb(f: Callable, z: jax.Array, y: jax.Array, sigma: model.Noise):
     return jax.vmap(partial(evidence.find_mode, f, sigma=sigma), (0, None))(z, y)
 
 
 @partial(compiled, static=("sigma",))
 @full_precision
-def _precision(f: Callable, z: jax.Array, y: jax.Array, sigma: float):
+def _precision(f: Callable, z: jax.Array, y: jax.Array, sigma: model.Noise):
     return langevin.precision(model.given(f, y, sigma).residual, z)
 
 
-@compiled
+@partial(compiled, static=("sigma",))
 @full_precision
-def _misfits(f: Callable, grid: jax.Array, flat: jax.Array):
-    """|y - f(z)|^2 for all z of the grid and all images (n, D); f is computed once. (len(grid), n)."""
-    one = lambda z: jnp.sum((flat - f(z).reshape(1, -1)) ** 2, axis=1)
+def _misfits(f: Callable, grid: jax.Array, images: jax.Array, sigma: model.Noise):
+    """|e|^2 for all z of the grid and all images (n, ...); f is computed once. (len(grid), n)."""
+
+    def one(z):
+        errors = model.errors(jnp.broadcast_to(f(z)[None], images.shape), images, sigma)
+        return jnp.sum(errors.reshape(len(images), -1) ** 2, axis=1)
+
     return jax.lax.map(one, grid, batch_size=64)
 
 

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from abp_jax.model import Bernoulli, Noise
+
 
 def is_traced(value: Any) -> bool:
     """Whether this is an array inside a function that jax transforms: its shape is known, its numbers are not."""
@@ -36,6 +38,15 @@ def number(name: str, value: Any, *, least: float = 0.0, or_least: bool = False)
     if not math.isfinite(found) or found < least or (found == least and not or_least):
         raise ValueError(f"{name} must be {wanted}, got {found:g}.")
     return found
+
+
+def noise(name: str, value: Any) -> Noise:
+    """Returns the noise of observations: `Bernoulli()` as it is, else a positive number. Raises as `number` does."""
+    if isinstance(value, Bernoulli):
+        return value
+    if value is Bernoulli:
+        raise TypeError(f"{name} must be an object: pass {name}=abp.Bernoulli(), with the brackets.")
+    return number(name, value)
 
 
 def whole(name: str, value: Any, *, least: int | None = 1, most: int | None = None, of: str = "") -> int:

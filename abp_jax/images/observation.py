@@ -12,6 +12,7 @@ from flax import nnx
 from abp_jax.generators import ConvGenerator, functional
 from abp_jax.images import arguments
 from abp_jax.images.data import decode
+from abp_jax.model import Bernoulli, Noise
 
 
 def observe(
@@ -163,6 +164,18 @@ def check_images(
             stacklevel=3,
         )
     return images.astype(arguments.latent_dtype(generator))
+
+
+def check_bits(images: jax.Array, sigma: Noise) -> None:
+    """Raises ValueError where the noise is that of bits, `Bernoulli()`, and images (n, ...) are not zeros and ones."""
+    if not isinstance(sigma, Bernoulli) or arguments.is_traced(images):
+        return
+    low, high = float(images.min()), float(images.max())
+    if images.dtype == jnp.uint8 or not bool(((images == 0) | (images == 1)).all()):
+        raise ValueError(
+            f"sigma=Bernoulli() takes observations that are bits, 0.0 or 1.0 as float32; got {images.dtype} from "
+            f"{low:g} to {high:g}. Pass np.float32(images > threshold), or a number as sigma."
+        )
 
 
 LARGEST = 1e15  # of one number: thousands of squares must add up to less than 3e38, with sigma in the denominator

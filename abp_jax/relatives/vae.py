@@ -25,7 +25,7 @@ from abp_jax import learning
 from abp_jax.compilation.programs import compiled
 from abp_jax.generators import functional, with_params
 from abp_jax.images import arguments
-from abp_jax.images.observation import observe_at_once
+from abp_jax.images.observation import check_bits, observe_at_once
 from abp_jax.relatives import encoders
 from abp_jax.relatives.encoders import Gaussian
 from abp_jax.relatives.variational import log_weights
@@ -96,7 +96,7 @@ def fit_vae(
     """
     if objective not in OBJECTIVES:
         raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}; got {objective!r}.")
-    k, sigma = arguments.whole("num_draws", num_draws), arguments.number("sigma", sigma)
+    k, sigma = arguments.whole("num_draws", num_draws), arguments.noise("sigma", sigma)
 
     def one(key, f, q, y):
         values = log_weights(key, f, q, y, sigma, k)
@@ -145,6 +145,7 @@ def learn(
     """
     images = jnp.asarray(observe_at_once(generator, images)[0])
     check_encoder(generator, encoder, images)
+    check_bits(images, sigma)
     if whitening:
         check_whitening(generator, len(images))
     num_iterations, key = arguments.whole("num_iterations", num_iterations), arguments.key(key)

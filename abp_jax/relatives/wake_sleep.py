@@ -48,8 +48,7 @@ def dream(
     d = getattr(f, "latent_dim", None) if latent_dim is None else latent_dim
     z_key, e_key = jax.random.split(key)
     z = jax.random.normal(z_key, (arguments.whole("num", num), arguments.whole("latent_dim", d)))
-    y = jax.vmap(f)(z)
-    return z, y + sigma * jax.random.normal(e_key, y.shape, y.dtype)
+    return z, model.draw(e_key, jax.vmap(f)(z), sigma)
 
 
 def wake_loss(key: jax.Array, f: Callable, q: Gaussian, y: jax.Array, sigma: float, num_draws: int = 1) -> jax.Array:
@@ -117,7 +116,7 @@ def fit_wake_sleep(
       TypeError, ValueError: an argument is not what it should be, or does not fit the others.
       FloatingPointError: the loss is no longer finite.
     """
-    phases, sigma = _checked(phases), arguments.number("sigma", sigma)
+    phases, sigma = _checked(phases), arguments.noise("sigma", sigma)
     num_draws = arguments.whole("num_draws", num_draws, of="draws")
     return vae.learn(
         partial(_loss, phases, sigma, num_draws, arguments.generator(generator).latent_dim),

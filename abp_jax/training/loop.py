@@ -4,8 +4,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -86,6 +87,18 @@ def compile_advance(iterate: Callable, batch: Callable) -> Callable:
     return advance
 
 
+def compiled_ahead(advance: Callable, *arguments: Any) -> Callable[[], Callable]:
+    """Compiles advance(*arguments) beside what the caller does next. Returns a function that waits for the program.
+
+    Traced here, where the caller's settings of jax hold, and compiled in a thread. The program takes arguments of the
+    same shapes and types, on the same device.
+    """
+    executor = ThreadPoolExecutor(1, thread_name_prefix="compile")
+    program = executor.submit(advance.lower(*arguments).compile)
+    executor.shutdown(wait=False)
+    return program.result
+
+
 def calls(
     run: Run,
     images: jax.Array,
@@ -107,8 +120,13 @@ def calls(
       After every call, the Run and how many iterations are done. Earlier Runs must not be used any more.
     """
     done, length = int(run.state.iteration), 1
-    for advance, end in phases:
+    left, ahead = [phase for phase in phases if done < phase[1]], None
+    if len(left) > 1 and len(run.state.z.devices()) == 1:  # on a mesh, where arrays are is settled by the first program
+        ahead = compiled_ahead(left[-1][0], run, images, masks, left[-1][1])
+    for advance, end in left:
         compiled = False
+        if ahead and advance is left[-1][0]:
+            advance = ahead()
         while done < end:
             next_stop = min(end, done + length, (done // every + 1) * every)
             next_stop, stop_now = agreed(next_stop, stop_requested())

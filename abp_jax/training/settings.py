@@ -13,18 +13,27 @@ from flax import nnx
 from abp_jax import learning
 from abp_jax.generators import functional
 from abp_jax.images import arguments
-from abp_jax.images.observation import noise_images
-from abp_jax.inference import Chain, check_chain
+from abp_jax.images.observation import check_bits, noise_images
+from abp_jax.inference import SMALL_LATENT_DIM, Chain, check_chain
 from abp_jax.learning import ABPState
+from abp_jax.model import Bernoulli, Noise
 from abp_jax.samplers import KINDS
 from abp_jax.training import optimizers
 
+BY_DEFAULT = "gauss_newton_mala"  # of `fit`, up to SMALL_LATENT_DIM
 
-def smallest_sigma(sigma: float | Callable, learn_sigma: bool, num_iterations: int) -> float:
-    """Returns the smallest sigma of a whole run; where it is learned, the one that it starts from.
 
-    Raises ValueError for a schedule that is to be learned too, or that is not positive throughout.
+def smallest_sigma(sigma: Noise | Callable, learn_sigma: bool, num_iterations: int) -> Noise:
+    """Returns the smallest sigma of a whole run; where it is learned, the one that it starts from; of bits, Bernoulli.
+
+    Raises ValueError for a schedule, or Bernoulli, that is to be learned too, or for what is not positive throughout.
     """
+    if isinstance(sigma, Bernoulli) and not learn_sigma:
+        return sigma
+    if isinstance(sigma, Bernoulli):
+        raise ValueError("sigma is Bernoulli() and learn_sigma=True: bits have no sigma to learn. Drop learn_sigma.")
+    if sigma is Bernoulli:
+        return arguments.noise("sigma", sigma)
     if not callable(sigma):
         return arguments.number("sigma", sigma)
     if learn_sigma:
@@ -50,21 +59,35 @@ def counts(
 
 def chain(
     latent_dim: int,
-    sigma: float,
+    sigma: Noise,
     sampler: str | None,
     num_steps: int | None,
     step_size: float | None,
-    in_batches: bool,
+    prior_draws: int | None,
+    batch_size: int,
+    num_examples: int,
 ) -> Chain:
-    """Returns the settings of the chains of a run: those given, else as in KINDS. Raises as `inference.check_chain`."""
-    given = check_chain(latent_dim, sigma, sampler, num_steps, step_size)
-    at_once = None if in_batches else KINDS[given.sampler].at_once
-    return given._replace(num_steps=at_once) if num_steps is None and at_once is not None else given
+    """Returns the settings of the chains of a run: those given, else the defaults of `fit`.
+
+    Where no sampler is named and z is short: Gauss-Newton MALA, and for each ten examples of a batch a draw of the
+    prior, which costs about one evaluation of f in ten; none below twenty, where it would be noticed.
+
+    Raises as `inference.check_chain`, and for prior_draws that are not a whole number from 0 on.
+    """
+    by_default = sampler is None and latent_dim <= SMALL_LATENT_DIM
+    given = check_chain(latent_dim, sigma, BY_DEFAULT if by_default else sampler, num_steps, step_size)
+    at_once = None if batch_size < num_examples else KINDS[given.sampler].at_once
+    if num_steps is None and at_once is not None:
+        given = given._replace(num_steps=at_once)
+    if prior_draws is None:
+        prior_draws = batch_size // 10 if by_default and batch_size >= 20 else 0
+    return given._replace(prior_draws=arguments.whole("prior_draws", prior_draws, least=0, of="draws"))
 
 
 def check(
     generator: nnx.Module,
     images: jax.Array,
+    sigma: Noise | Callable,
     key: jax.Array,
     num_warmup: int,
     whitening: bool,
@@ -72,6 +95,7 @@ def check(
 ) -> None:
     """Raises for arguments of `fit` that can't work: TypeError for a wrong type, else ValueError; with the name."""
     arguments.key(key)
+    check_bits(images, sigma)
     arguments.whole("num_warmup", num_warmup, least=None)
     if callback is not None and (isinstance(callback, type) or not callable(callback)):
         raise ValueError(f"callback must be a function of done and snapshot, or a TrainingMonitor, got {callback}.")
@@ -182,7 +206,7 @@ def record(
     measure: Callable | None,
     start: tuple[Callable, dict] | None,
     *,
-    sigma: float | Callable,
+    sigma: Noise | Callable,
     learn_sigma: bool,
     optimizer: optimizers.Optimizer | None = None,
     **others: bool | int | float | list | str,
@@ -197,8 +221,9 @@ def record(
       generator, images, key, sigma, learn_sigma, mask, measure: as in `fit`.
     """
     settings = chain._asdict() | others
-    if not settings["resumed_from"]:
-        del settings["resumed_from"]
+    for name in ("resumed_from", "prior_draws"):  # recorded only then: checkpoints of earlier versions are still good
+        if not settings[name]:
+            del settings[name]
     if start:
         settings["generator"] = fingerprint_of_f(*start, generator.latent_dim)
     if start and optimizer is not None:
@@ -206,7 +231,9 @@ def record(
     settings |= dict(key=jax.random.key_data(key).tolist(), images=fingerprint(images))
     if callable(sigma):
         settings["sigma"] = "a schedule"
-    if learn_sigma:  # recorded only then: checkpoints of earlier versions are still good
+    if isinstance(sigma, Bernoulli):
+        settings["sigma"] = "bits"
+    if learn_sigma:
         settings["learn_sigma"] = True
     if mask is not None:
         settings["mask"] = fingerprint(mask)

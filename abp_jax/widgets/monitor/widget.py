@@ -178,7 +178,9 @@ class TrainingMonitor:
             images = self._images[self._asked]
             seen = np.isfinite(images)
             images, masks = (images, None) if seen.all() else (np.where(seen, images, np.float32(0)), seen)
-            stable = self._stable_steps(result.generator, images, z[self._asked], np.float32(result.sigma), masks)
+            stable = self._stable_steps(
+                result.generator, images, z[self._asked], jax.tree.map(np.float32, result.sigma), masks
+            )
             limit = float(stable.min())
         return caption, f"{chain.step_size:g}, stable below {limit:.2g}", chain.step_size >= limit
 
