@@ -18,6 +18,7 @@ Other ways to learn Y = f(Z; W) + e; the noise stays, and so p(y) is exact where
 - toys, wake_sleep: small models and a figure eight; learning from dreams
 - critics, divergences, adversarial, rings: generator against critic, and what the game descends
 - batch_norm, class_shares: the parts of a DCGAN, and which classes it draws
+- lattice_likelihood: maximum likelihood itself, by a lattice of z, which tells what the others lose
 
 Nothing else in the library needs this folder.
 """
@@ -39,6 +40,7 @@ from abp_jax.relatives import (
     gaussian_bounds,
     gibbs,
     graphs,
+    lattice_likelihood,
     likelihood_fit,
     made,
     made_masks,
@@ -74,6 +76,7 @@ __all__ = [
     "gaussian_bounds",
     "gibbs",
     "graphs",
+    "lattice_likelihood",
     "likelihood_fit",
     "made",
     "made_masks",

@@ -154,9 +154,20 @@ def load_clothes() -> Split:
 
     7,000, 1,000 and 2,000, in an order drawn once for all. See `datasets.load_fashion_mnist`.
     """
+    return split(_mixed(binarise(_clothes_levels(), 127.5)), (7000, 1000, 2000))
+
+
+def load_grey_clothes() -> Split:
+    """Loads the same clothes in the same order as 196 grey values each, the means in [-1, 1], float32."""
+    grey = np.float32(_clothes_levels() / 127.5 - 1)
+    return split(_mixed(grey.reshape(len(grey), -1)), (7000, 1000, 2000))
+
+
+def _clothes_levels():
+    """Means of 2 x 2 pixels, (10,000, 14, 14), from 0 to 255."""
     images = datasets.load_fashion_mnist()[:, 2:30, 2:30, 0]  # without the border that it adds
     levels = np.rint(127.5 * (images + 1))  # 0 to 255 again, where means are exact
-    return split(_mixed(binarise(levels.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4)), 127.5)), (7000, 1000, 2000))
+    return levels.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4))
 
 
 def _mixed(x: np.ndarray):
