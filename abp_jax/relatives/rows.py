@@ -54,6 +54,7 @@ GREY_TITLES = {
     "wake and sleep": "wake and sleep",
     "GAN": "GAN",
 }
+WITHOUT_Z = {*list(TITLES)[:11], "mixture, one sigma", "mixture", "factor analysis"}
 NO_SEED = ("independent pixels", "tree", "factor analysis")  # nothing in them is drawn
 
 
@@ -91,8 +92,8 @@ class Row(NamedTuple):
 
     @property
     def has_z(self) -> bool:
-        """Whether it is the decoder of a z: learned by a lattice, by chains, by an encoder, by a game."""
-        return "mixture" not in self.name and self.name in list(TITLES)[11:] + list(GREY_TITLES)
+        """Whether it is the decoder of a z, a network: learned by a lattice, by chains, with an encoder, by a game."""
+        return self.name not in WITHOUT_Z
 
 
 class Known(NamedTuple):

@@ -87,6 +87,8 @@ def _numbers(ax: Axes, y: int, row: Row):
     spread = "–" if not known.spread > 0 else f"{known.spread:.2f}"
     sign = {"exact": "", "bracket": "", "bound": "≥ "}[row.kind]
     how = f"{row.kind}, {jaws:.2f}" if row.kind == "bracket" else row.kind
+    if row.sigma is not None:
+        how = "several" if np.isnan(row.sigma).all() else f"{row.sigma.mean():.3f}"
     told = (f"{sign}{known.mean:.2f}", f"{known.error:.2f}", spread, how, f"{row.parameters:,}", _time(row.seconds.mean()))
     for (name, x), text in zip(PLACES.items(), told, strict=True):
         side, weight = "left" if name == "how" else "right", "bold" if name == "nats" else "normal"
@@ -100,7 +102,8 @@ def _time(seconds: float):
 def _headings(ax: Axes, row: Row):
     for name, x in PLACES.items():
         side = "left" if name == "how" else "right"
-        ax.text(x * ax.get_xlim()[1], -1.0, name, va="center", ha=side, fontsize=9, color="0.4")
+        shown = r"$\sigma$" if name == "how" and row.sigma is not None else name
+        ax.text(x * ax.get_xlim()[1], -1.0, shown, va="center", ha=side, fontsize=9, color="0.4")
 
 
 def _dots(ax: Axes, ranked: list[Row], reach: float):
