@@ -148,7 +148,10 @@ def load(folder: str | Path | None = None) -> dict[str, Rows]:
         name, data, seed = run.rsplit(", ", 2)
         found[data].setdefault(name, []).append((int(seed.removeprefix("seed ")), runs[run]["result"], arrays[run]))
     unpacked = lambda n: lambda packed: np.float32(np.unpackbits(packed, axis=-1, count=n))
-    rows = {data: {name: _row(name, kept, unpacked(PIXELS[data])) for name, kept in of.items()} for data, of in found.items()}
+    rows = {
+        data: {name: _row(name, kept, unpacked(PIXELS[data])) for name, kept in of.items()}
+        for data, of in found.items()
+    }
     return {data: Rows(of, "one_table") for data, of in rows.items()}
 
 

@@ -10,7 +10,7 @@ from abp_jax.relatives.rows import Known, Row, Rows, over_seeds, paired
 
 HEIGHT = 0.38  # of a line, in inches
 WITH_Z, WITHOUT = "#e4572e", "#2e6f95"
-REACH = 16.0  # nats below the best line up to which the axis goes, by default
+REACH = 18.0  # nats below the best line up to which the axis goes, by default
 
 
 def table(rows: Rows, title: str, num_samples: int = 6, reach: float = REACH) -> Figure:
@@ -59,7 +59,7 @@ def differences(ax: Axes, rows: Rows, reference: str, reach: float = REACH) -> d
 
 
 def _column(figure: Figure, left: float, right: float, num: int):
-    """Axes between two edges, whose unit of y is a line: 0 is the first; above are two more, below 1.2 for the ticks."""
+    """Axes between two edges, whose unit of y is a line: 0 is the first, -1 the headings; 1.2 below are for ticks."""
     total = num + 3.2
     ax = figure.add_axes((left, 1.2 / total, right - left, 1 - 1.2 / total))
     ax.set(ylim=(num - 0.5, -2.5), xlim=(0, figure.get_figwidth() * (right - left) / HEIGHT))
@@ -89,7 +89,14 @@ def _numbers(ax: Axes, y: int, row: Row):
     how = f"{row.kind}, {jaws:.2f}" if row.kind == "bracket" else row.kind
     if row.sigma is not None:
         how = "several" if np.isnan(row.sigma).all() else f"{row.sigma.mean():.3f}"
-    told = (f"{sign}{known.mean:.2f}", f"{known.error:.2f}", spread, how, f"{row.parameters:,}", _time(row.seconds.mean()))
+    told = (
+        f"{sign}{known.mean:.2f}",
+        f"{known.error:.2f}",
+        spread,
+        how,
+        f"{row.parameters:,}",
+        _time(row.seconds.mean()),
+    )
     for (name, x), text in zip(PLACES.items(), told, strict=True):
         side, weight = "left" if name == "how" else "right", "bold" if name == "nats" else "normal"
         ax.text(x * ax.get_xlim()[1], y, text, va="center", ha=side, weight=weight, fontsize=9.5)
@@ -120,8 +127,10 @@ def _dots(ax: Axes, ranked: list[Row], reach: float):
         if row.kind == "bracket":
             ax.plot([known.mean, row.high.mean()], [y, y], color="black", linewidth=1.4)
         if row.kind == "bound":
-            ax.annotate("", (known.mean + 0.12 * reach, y), (known.mean, y), arrowprops={"arrowstyle": "->", "color": color})
-    ax.set(xlim=(lowest - 0.04 * reach, best + 0.12 * reach), yticks=[])
+            ax.annotate(
+                "", (known.mean + 0.12 * reach, y), (known.mean, y), arrowprops={"arrowstyle": "->", "color": color}
+            )
+    ax.set(xlim=(lowest - 0.04 * reach, best + 0.14 * reach), yticks=[])
     ax.grid(visible=False)
     ax.vlines(ax.get_xticks()[1:-1], -0.6, len(ranked) - 0.5, color="#e6e6e6", linewidth=0.8, zorder=0)
     ax.tick_params(labelsize=9)
