@@ -85,7 +85,7 @@ PLACES = {"nats": 0.16, "± pictures": 0.345, "± seeds": 0.495, "how": 0.54, "p
 def _numbers(ax: Axes, y: int, row: Row):
     known, jaws = over_seeds(row), (row.high - row.log_probs).mean()
     spread = "–" if not known.spread > 0 else f"{known.spread:.2f}"
-    sign = {"exact": "", "bracket": "", "bound": "≥ "}[row.kind]
+    sign = {"exact": "", "bracket": "", "bound": r"$\geq$ "}[row.kind]
     how = f"{row.kind}, {jaws:.2f}" if row.kind == "bracket" else row.kind
     if row.sigma is not None:
         how = "several" if np.isnan(row.sigma).all() else f"{row.sigma.mean():.3f}"
