@@ -20,6 +20,8 @@ Other ways to learn Y = f(Z; W) + e; the noise stays, and so p(y) is exact where
 - batch_norm, class_shares: the parts of a DCGAN, and which classes it draws
 - lattice_likelihood: maximum likelihood itself, by a lattice of z, which tells what the others lose
 
+All of them on the same images: rows reads the two tables on record, rows_drawn shows them.
+
 Nothing else in the library needs this folder.
 """
 
@@ -51,6 +53,8 @@ from abp_jax.relatives import (
     rbm_gradient,
     rbm_learning,
     rings,
+    rows,
+    rows_drawn,
     tables,
     toys,
     trees,
@@ -87,6 +91,8 @@ __all__ = [
     "rbm_gradient",
     "rbm_learning",
     "rings",
+    "rows",
+    "rows_drawn",
     "tables",
     "toys",
     "trees",
