@@ -55,6 +55,8 @@ def test_the_course_is_complete():
         "24_wake_and_sleep",
         "25_generator_against_critic",
         "26_dcgan_on_clothes",
+        "27_one_table",
+        "28_what_you_can_do_now",
     ]
 
 
