@@ -19,7 +19,6 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ALLOWED: dict[str, dict[str, str]] = {
     "01": {"178": "the wines of scikit-learn's table", "82 %": "110,592 of 135,168"},
     "02": {"12,288": "64 * 64 * 3", "64": "pixels a side of the course's images"},
-    "05": {"20": "the library's setting"},
     "09": {"41": "the library's grid", "56": "a volume"},
     "10": {"1,024": "32 * 32"},
     "11": {
