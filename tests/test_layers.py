@@ -7,7 +7,8 @@ import pytest
 from flax import nnx
 
 from abp_jax.generators import TransposedConv
-from abp_jax.layers import _cut_out, _lay_down, library_call, patches_and_convolution, patches_and_sums
+from abp_jax.compilation.transposed_convolution import _cut_out, _lay_down
+from abp_jax.layers import library_call, patches_and_convolution, patches_and_sums
 
 
 @pytest.mark.parametrize("form", [patches_and_sums, patches_and_convolution, library_call])

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from abp_jax.images.data import data_folder, decode
+from abp_jax.images.files import expanded
 
 PIXELS = {"digits": 64, "clothes": 196}  # of an image of each set of bits
 TITLES = {  # name of a row on record -> what a figure calls it
@@ -201,7 +202,7 @@ def _unit(row: Row):
 
 def _read(experiment: str, folder: str | Path | None):
     """The runs by name, and the arrays of each."""
-    folder = data_folder() / "experiments" if folder is None else Path(folder)
+    folder = data_folder() / "experiments" if folder is None else expanded(folder)
     record, file = folder / f"{experiment}.json", folder / f"{experiment}.npz"
     if missing := [str(path) for path in (record, file) if not path.exists()]:
         raise FileNotFoundError(

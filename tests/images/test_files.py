@@ -5,6 +5,7 @@ import inspect
 import io
 import os
 import pkgutil
+import shutil
 import struct
 import warnings
 import zlib
@@ -19,6 +20,7 @@ from PIL import Image
 
 import abp_jax as abp
 from abp_jax.images import data, files
+from abp_jax.relatives import rows
 
 
 def save(path, mode="L", size=(9, 9), level=200, **options):
@@ -222,6 +224,8 @@ WITH_PATHS = {
     "fitting.fit": lambda g, z: abp.fit(
         g, np.zeros((3, 8, 8, 3)), 1, key=jax.random.key(0), checkpoint_dir="~/run", whitening=False, progress=False
     ),
+    "relatives.rows.load": lambda g, z: rows.load("~/experiments"),
+    "relatives.rows.load_grey": None,  # as load
     "training.session.begin_or_continue": None,  # of fit
     "training.checkpoints.save": None,
     "training.checkpoints.restore": None,
@@ -258,6 +262,7 @@ def test_every_path_knows_the_home_folder(tmp_path, monkeypatch):
     home, here = tmp_path / "home", tmp_path / "here"
     (home / "pictures").mkdir(parents=True)
     (home / "cache").mkdir()
+    shutil.copytree(data.data_folder() / "experiments", home / "experiments")
     here.mkdir()
     save(home / "pictures" / "a.png")
     monkeypatch.setattr(data, "COURSE_SHA256", {})
