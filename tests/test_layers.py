@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from abp_jax.generators import TransposedConv
 from abp_jax.compilation.transposed_convolution import _cut_out, _lay_down
+from abp_jax.generators import TransposedConv
 from abp_jax.layers import library_call, patches_and_convolution, patches_and_sums
 
 
