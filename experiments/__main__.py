@@ -4,7 +4,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from experiments import against_pca, binary, exercise, incomplete, one_table, regimes, whitening
+from experiments import against_pca, binary, exercise, grey_table, incomplete, one_table, regimes, whitening
 from experiments.records import CHECKPOINTS, FOLDER
 
 EXPERIMENTS = {  # the names of their checkpoints begin with the second, if they keep any
@@ -15,6 +15,7 @@ EXPERIMENTS = {  # the names of their checkpoints begin with the second, if they
     "exercise": (exercise.exercise, ()),
     "binary": (binary.binary, ()),
     "one_table": (one_table.one_table, ()),
+    "grey_table": (grey_table.grey_table, ()),
 }
 
 
