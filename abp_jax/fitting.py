@@ -109,8 +109,7 @@ def fit(
         of which a step costs d forward derivatives: the default up to d = 8. "gauss_newton" is the same without the
         correction. "adapted_langevin" is Langevin at a fraction of each example's largest stable step, whose cost does
         not grow with d: the default above. "preconditioned_langevin" is the same in coordinates that suit the mean
-        posterior, which mixes far better where there are images enough. "langevin" is the unadjusted one (exercise
-        sheet, equation 7). The rest have a Metropolis correction.
+        posterior: better with many images. "langevin" is the unadjusted one. The rest have a Metropolis correction.
       num_steps, step_size: of the chain of each example in an iteration, by default as in `samplers.KINDS`. A step size
         has no unit for the Gauss-Newton samplers; for the adapted and the preconditioned one it is the fraction.
       prior_draws: how many draws of the prior each chain may go to before its steps, which takes it from one mode of

@@ -104,8 +104,7 @@ def scale(sigma: Noise) -> float:
 def standardised(output: jax.Array, sigma: Noise) -> jax.Array:
     """Returns f(z) in units in which Y has standard deviation 1, whatever f(z): of its shape.
 
-    f / sigma; for bits of logit l the arc 2 arcsin sqrt(p), whose derivative is sqrt(p (1 - p)): J'J of it is Fisher's
-    information in z (Rao 1945).
+    f / sigma; for bits of probability p the arc 2 arcsin sqrt(p), whose J'J is Fisher's information in z (Rao 1945).
     """
     if isinstance(sigma, Bernoulli):
         return 2 * jnp.arctan(jnp.exp(jnp.clip(output / 2, -40, 40)))
@@ -124,11 +123,13 @@ def log_noise(e: jax.Array, sigma: Noise, mask: jax.Array | None = None) -> jax.
 
 
 def log_likelihoods(outputs: jax.Array, y: jax.Array, sigma: Noise) -> jax.Array:
-    """Returns log p(y_i | z_j) for every pair, (n, m): y (n, D), outputs f(z_j) (m, D). Of bits by one product."""
+    """Returns log p(y_i | z_j) for every pair by one product, (n, m): y (n, D), outputs f(z_j) (m, D)."""
     if isinstance(sigma, Bernoulli):
         return jnp.matmul(y, outputs.T, precision="highest") - jnp.sum(jax.nn.softplus(outputs), axis=1)[None]
-    one = lambda output: jax.vmap(lambda y: log_noise(y - output, sigma))(y)
-    return jax.lax.map(one, outputs).T
+    y, outputs = (a - jnp.mean(outputs, axis=0)[None] for a in (y, outputs))  # small parts: right to 1e-7 of |y|^2
+    squares = jnp.sum(y**2, axis=1)[:, None] + jnp.sum(outputs**2, axis=1)[None]
+    squares -= 2 * jnp.matmul(y, outputs.T, precision="highest")
+    return log_noise(jnp.zeros(y.shape[1]), sigma) - 0.5 * squares / sigma**2
 
 
 def draw(key: jax.Array, output: jax.Array, sigma: Noise) -> jax.Array:

@@ -120,39 +120,8 @@ def climber(
 
 
 def log_evidence(f: nnx.Module, images: np.ndarray, sigma: model.Noise) -> np.ndarray:
-    """Returns log p(y_i), (n,), for the table, each by lattices that agree to a hundredth of a nat.
-
-    Decoders have cliffs, at which a posterior may be .003 wide: where that takes too many points, they agree to a
-    tenth, or at worst to one nat. Images that no z makes need points far out, and get a wider lattice.
-    """
-    far = _mass_beyond(f, images, sigma) > 1e-3
-    found = np.zeros(len(images))
-    for rows, half_width in ((~far, NEAR + 1), (far, FAR)):
-        if rows.any():
-            found[rows] = _to_a_tolerance(f, images[rows], sigma, half_width)
-    return found
-
-
-def _to_a_tolerance(f: nnx.Module, images: np.ndarray, sigma: model.Noise, half_width: float) -> np.ndarray:
-    exact = partial(lattice.exact_log_evidence, f, images, sigma, half_width=half_width, max_points=6_000_000)
-    for tolerance in TOLERANCES[:-1]:
-        try:
-            return exact(tolerance=tolerance)
-        except ValueError:  # not fine enough, or not wide enough
-            continue
-    return exact(tolerance=TOLERANCES[-1])
-
-
-TOLERANCES = 0.01, 0.1, 1.0  # in nats
-NEAR, FAR = 6.0, 20.0  # |z_1| and |z_2| that nearly every posterior stays below, and that all do
-
-
-def _mass_beyond(f: nnx.Module, images: np.ndarray, sigma: model.Noise) -> np.ndarray:
-    """How much of each posterior lies beyond NEAR, by a coarse lattice, (n,)."""
-    z, spacing = lattice.points(0.5, FAR), 0.5
-    inside = z[np.abs(z).max(axis=1) < NEAR]
-    log_p = lambda z: lattice.log_evidence(f, jnp.asarray(z, jnp.float32), jnp.asarray(images), sigma, spacing)
-    return np.asarray(-jnp.expm1(log_p(inside) - log_p(z)))
+    """Returns log p(y_i), (n,), for the table, each to a hundredth of a nat."""
+    return lattice.exact_log_evidence(f, images, sigma, tolerance=0.01, max_points=200_000)
 
 
 def lattice_score(images: np.ndarray, sigma: model.Noise, result) -> float:

@@ -5,10 +5,12 @@
 f is computed once for each point. The sum over all points of a smooth function that falls to 0 converges faster than
 any power of h (Trefethen and Weideman, SIAM Review 2014). What tells how well: every second point along each axis, in
 all 2^d ways, is a lattice of twice the spacing. Where these agree, the whole agrees with the integral far better still.
-Observations for which they don't go on at half the spacing. For one posterior in full see `quadrature`.
+Observations for which they don't go on at half the spacing. Those whose posterior is too narrow for a lattice of the
+whole plane, or lies outside it, get one of their own by `quadrature`, which also gives a posterior in full.
 """
 
 import itertools
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -20,11 +22,13 @@ from jax.scipy.special import logsumexp
 from abp_jax import model
 from abp_jax.compilation.precision import full_precision
 from abp_jax.compilation.programs import compiled
+from abp_jax.evaluation.quadrature import exact_posteriors
 from abp_jax.images import arguments
 from abp_jax.images.data import decode
 from abp_jax.images.observation import check_bits, on_one_device
 
 BLOCK = 1024  # points at a time
+SCAN = 0.02  # between the points from which a posterior is looked for that no shared lattice holds
 
 
 def points(spacing: float, half_width: float, latent_dim: int = 2) -> np.ndarray:
@@ -40,7 +44,7 @@ def log_evidence(f: Callable, z: jax.Array, images: jax.Array, sigma: model.Nois
     f: z -> f(z; W), of the shape of an image; images: (n, ...).
     """
     outputs = jax.vmap(f)(z).reshape(len(z), -1)
-    log_p = _log_likelihoods(outputs, images.reshape(len(images), -1), sigma) + _log_prior(z)[None]
+    log_p = model.log_likelihoods(outputs, images.reshape(len(images), -1), sigma) + _log_prior(z)[None]
     return logsumexp(log_p, axis=1) + z.shape[1] * np.log(spacing)
 
 
@@ -69,8 +73,8 @@ def exact_log_evidence(
       max_points: of a lattice.
 
     Raises:
-      ValueError: an argument is out of its range, the shapes don't fit, the finest lattice is not fine enough, or what
-        lies outside the square matters.
+      ValueError: an argument is out of its range, the shapes don't fit, or the finest lattice is not fine enough, that
+        of `quadrature` included. With one latent dimension also if what lies outside the lattice matters.
     """
     d = arguments.whole("latent_dim", latent_dim, most=2, of="latent dimensions")
     sigma, tolerance = arguments.noise("sigma", sigma), arguments.number("tolerance", tolerance)
@@ -81,41 +85,34 @@ def exact_log_evidence(
     if images.shape[1:] != shape or not len(images):
         raise ValueError(f"images must be (n, {', '.join(map(str, shape))}), as f gives them; got {images.shape}.")
     check_bits(images, sigma)
-    found, left = np.zeros(len(images)), np.arange(len(images))
+    found, left, alone = np.zeros(len(images)), np.arange(len(images)), []
     while len(left):
         z = points(spacing, half_width, d)
         if len(z) > max_points:
-            raise ValueError(
-                f"log p(y) of {len(left)} images, the first images[{left[0]}], is not known to {tolerance:g} nats at a "
-                f"spacing of {2 * spacing:g}, and half of it needs more than max_points={max_points:,}: raise "
-                "max_points or tolerance, or see `quadrature`, whose lattice is made for each image."
-            )
+            break
         parts, outside = _parts(f, z, spacing, images[left], sigma)
         whole = logsumexp(parts, axis=0)
-        if np.max(outside - whole) > np.log(tolerance):
-            raise ValueError(f"p(z | y) of an image reaches the rim of the lattice: raise half_width={half_width:g}.")
         error = np.max(np.abs(parts + d * np.log(2) - whole[None]), axis=0)
-        found[left] = np.where(error <= tolerance, whole, 0) + d * np.log(spacing)
-        left, spacing = left[~(error <= tolerance)], spacing / 2
+        found[left] = whole + d * np.log(spacing)
+        inside = outside - whole <= np.log(tolerance)
+        alone, left, spacing = [*alone, *left[~inside]], left[inside & ~(error <= tolerance)], spacing / 2
+    if alone and d == 1:
+        raise ValueError(f"p(z | y) of an image reaches the rim of the lattice: raise half_width={half_width:g}.")
+    if len(left) and d == 1:
+        raise ValueError(
+            f"log p(y) of {len(left)} images, the first images[{left[0]}], is not known to {tolerance:g} nats at a "
+            f"spacing of {2 * spacing:g}, and half of it needs more than max_points={max_points:,}: raise max_points, "
+            "or tolerance."
+        )
+    if rows := [*alone, *left]:
+        num_scan = 2 * math.ceil(half_width / SCAN) + 1
+        options = dict(half_width=half_width, tolerance=tolerance, num_scan=num_scan, max_points=max_points)
+        found[rows] = [p.log_evidence for p in exact_posteriors(f, images[np.array(rows)], sigma, **options)]
     return found
 
 
 def _log_prior(z: jax.Array):
     return jax.vmap(model.log_prior)(z)
-
-
-def _log_likelihoods(outputs: jax.Array, y: jax.Array, sigma: model.Noise):
-    """`model.log_likelihoods`, (n, m), of Gaussian noise too by one product: right to about 1e-7 |y - c|^2 / sigma^2.
-
-    |y - f|^2 = |y - c|^2 - 2 (y - c)'(f - c) + |f - c|^2, with c the mean of f, which keeps the parts small.
-    """
-    if isinstance(sigma, model.Bernoulli):
-        return model.log_likelihoods(outputs, y, sigma)
-    centre = jnp.mean(outputs, axis=0)[None]
-    y, outputs = y - centre, outputs - centre
-    product = jnp.matmul(y, outputs.T, precision="highest")
-    squares = jnp.sum(y**2, axis=1)[:, None] - 2 * product + jnp.sum(outputs**2, axis=1)[None]
-    return model.log_noise(jnp.zeros(y.shape[1]), sigma) - 0.5 * squares / sigma**2
 
 
 def _parts(f: Callable, z: np.ndarray, spacing: float, images: jax.Array, sigma: model.Noise):
@@ -144,7 +141,7 @@ def _log_sum(f: Callable, z: jax.Array, real: jax.Array, images: jax.Array, sigm
     def one(block):
         z, real = block
         outputs = jax.vmap(f)(z).reshape(len(z), -1)
-        log_p = _log_likelihoods(outputs, flat, sigma) + _log_prior(z)[None]
+        log_p = model.log_likelihoods(outputs, flat, sigma) + _log_prior(z)[None]
         return logsumexp(jnp.where(real[None], log_p, -jnp.inf), axis=1)
 
     return logsumexp(jax.lax.map(one, (z, real)), axis=0)

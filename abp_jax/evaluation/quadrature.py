@@ -31,6 +31,7 @@ from abp_jax.images.data import decode
 from abp_jax.images.observation import check_bits, on_one_device
 
 BLOCK = 4  # points along the side of a block of the lattice
+SCANNED = 20_000_000  # points times images in one scan, which is kept whole
 RIM = 20.0  # the density is negligible where it is e^-20 = 2e-9 of its peak
 
 
@@ -124,10 +125,13 @@ class PosteriorQuadrature:
         if not bool(jnp.all(jnp.isfinite(images))):
             raise ValueError("images hold nan or infinite values; clean them first.")
         check_bits(images, self.sigma)
-        scan = -np.asarray(_misfits(self.f, grid, images, self.sigma)).T / (2 * model.scale(self.sigma) ** 2)
-        scan = (scan - np.sum(np.asarray(grid) ** 2, axis=1)[None] / 2).reshape(len(images), num_scan, num_scan)
-        starts = [_peaks(log_density, line) for log_density in scan]
-        return [self._posterior(y, z, tolerance, max_points) for y, z in zip(images, starts, strict=True)]
+        found, at_once = [], max(1, SCANNED // len(grid))
+        for first in range(0, len(images), at_once):
+            some = images[first : first + at_once]
+            scan = np.asarray(_scan(self.f, grid, some, self.sigma)).reshape(num_scan, num_scan, len(some))
+            starts = [_peaks(scan[..., i], line) for i in range(len(some))]
+            found += [self._posterior(y, z, tolerance, max_points) for y, z in zip(some, starts, strict=True)]
+        return found
 
     def log_density_on_grid(self, y: jax.Array, x_axis: jax.Array, y_axis: jax.Array) -> np.ndarray:
         """Returns log p(y, z) at z = (x_axis[j], y_axis[i]), to be drawn as a picture: (len(y_axis), len(x_axis))."""
@@ -182,14 +186,16 @@ def _precision(f: Callable, z: jax.Array, y: jax.Array, sigma: model.Noise):
 
 @partial(compiled, static=("sigma",))
 @full_precision
-def _misfits(f: Callable, grid: jax.Array, images: jax.Array, sigma: model.Noise):
-    """|e|^2 for all z of the grid and all images (n, ...); f is computed once. (len(grid), n)."""
+def _scan(f: Callable, grid: jax.Array, images: jax.Array, sigma: model.Noise):
+    """log p(y, z) for all z of the grid and all images (n, ...); f is computed once. (len(grid), n)."""
+    flat = images.reshape(len(images), -1)
 
-    def one(z):
-        errors = model.errors(jnp.broadcast_to(f(z)[None], images.shape), images, sigma)
-        return jnp.sum(errors.reshape(len(images), -1) ** 2, axis=1)
+    def block(z):
+        outputs = jax.vmap(f)(z).reshape(len(z), -1)
+        return model.log_likelihoods(outputs, flat, sigma).T + jax.vmap(model.log_prior)(z)[:, None]
 
-    return jax.lax.map(one, grid, batch_size=64)
+    blocks = jnp.pad(grid, ((0, -len(grid) % 256), (0, 0))).reshape(-1, 256, 2)
+    return jax.lax.map(block, blocks).reshape(-1, len(images))[: len(grid)]
 
 
 def _peaks(log_density: np.ndarray, line: np.ndarray, most: int = 8):

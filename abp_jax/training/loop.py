@@ -120,13 +120,12 @@ def calls(
       After every call, the Run and how many iterations are done. Earlier Runs must not be used any more.
     """
     done, length = int(run.state.iteration), 1
-    left, ahead = [phase for phase in phases if done < phase[1]], None
-    if len(left) > 1 and len(run.state.z.devices()) == 1:  # on a mesh, where arrays are is settled by the first program
-        ahead = compiled_ahead(left[-1][0], run, images, masks, left[-1][1])
+    left, ahead = [phase for phase in phases if done < phase[1]], {}
+    if len(run.state.z.devices()) == 1:  # on a mesh, where arrays are is settled by the first program
+        ahead = {advance: compiled_ahead(advance, run, images, masks, end) for advance, end in left[1:]}
     for advance, end in left:
         compiled = False
-        if ahead and advance is left[-1][0]:
-            advance = ahead()
+        advance = ahead[advance]() if advance in ahead else advance
         while done < end:
             next_stop = min(end, done + length, (done // every + 1) * every)
             next_stop, stop_now = agreed(next_stop, stop_requested())

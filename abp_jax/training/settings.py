@@ -28,14 +28,10 @@ def smallest_sigma(sigma: Noise | Callable, learn_sigma: bool, num_iterations: i
 
     Raises ValueError for a schedule, or Bernoulli, that is to be learned too, or for what is not positive throughout.
     """
-    if isinstance(sigma, Bernoulli) and not learn_sigma:
-        return sigma
-    if isinstance(sigma, Bernoulli):
+    if isinstance(sigma, Bernoulli) and learn_sigma:
         raise ValueError("sigma is Bernoulli() and learn_sigma=True: bits have no sigma to learn. Drop learn_sigma.")
-    if sigma is Bernoulli:
+    if sigma is Bernoulli or not callable(sigma):
         return arguments.noise("sigma", sigma)
-    if not callable(sigma):
-        return arguments.number("sigma", sigma)
     if learn_sigma:
         raise ValueError(
             "sigma is a schedule and learn_sigma=True: it can't follow both. Pass a number to start from, or drop "

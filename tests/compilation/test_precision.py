@@ -52,7 +52,7 @@ MEASURES = {
     "quadrature._squares": lambda z: quadrature._squares(GENERATOR, z[None], Y, 0.3),
     "quadrature._climb": lambda z: quadrature._climb(GENERATOR, z[None], Y, 0.3),
     "quadrature._precision": lambda z: quadrature._precision(GENERATOR, z, Y, 0.3),
-    "quadrature._misfits": lambda z: quadrature._misfits(GENERATOR, z[None], Y[None], 0.3),
+    "quadrature._scan": lambda z: quadrature._scan(GENERATOR, z[None], Y[None], 0.3),
     "lattice._log_sum": lambda z: lattice._log_sum(
         GENERATOR, z[None, None], jnp.ones((1, 1), bool), Y[None], sigma=0.3
     ),

@@ -77,13 +77,23 @@ def test_only_what_needs_it_goes_on_and_what_is_too_fine_is_refused(monkeypatch)
     monkeypatch.setattr(lattice, "_parts", lambda *args: sizes.append(len(args[3])) or parts(*args))
     lattice.exact_log_evidence(f, y, 0.3)
     assert sizes[0] == 3 and sorted(sizes, reverse=True) == sizes and len(sizes) > 1
-    with pytest.raises(ValueError, match="needs more than max_points=1,000"):
-        lattice.exact_log_evidence(f, y, 0.3, max_points=1000)
+    with pytest.raises(ValueError, match="needs more than max_points=20"):
+        lattice.exact_log_evidence(lambda z: jnp.sin(9 * z), y[:, :1], 0.01, latent_dim=1, max_points=20)
 
 
-def test_what_lies_outside_is_noticed():
+def test_where_the_plane_is_too_wide_for_a_lattice_an_image_gets_its_own():
+    f = lambda z: jnp.array([z[0] + jnp.sin(z[1]), 3 * z[1]])
+    y = np.asarray(jax.vmap(f)(RNG.normal(size=(5, 2))), np.float32)
+    found = lattice.exact_log_evidence(f, y, 0.02, max_points=10_000)
+    np.testing.assert_allclose(found, lattice.exact_log_evidence(f, y, 0.02), atol=2e-3)
+
+
+def test_what_lies_outside_is_found_or_noticed():
+    y = np.float32([[9.0, 0.0], [0.5, 0.0]])
+    exact = -0.5 * np.sum(y**2, axis=1) / 1.01 - np.log(2 * np.pi * 1.01)
+    np.testing.assert_allclose(lattice.exact_log_evidence(lambda z: z, y, 0.1, half_width=6.0), exact, atol=2e-3)
     with pytest.raises(ValueError, match="raise half_width"):
-        lattice.exact_log_evidence(lambda z: z, np.float32([[9.0, 0.0]]), 0.1, half_width=6.0)
+        lattice.exact_log_evidence(lambda z: z, y[:, :1], 0.1, latent_dim=1, half_width=6.0)
 
 
 @pytest.mark.parametrize(
