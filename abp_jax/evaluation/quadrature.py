@@ -262,7 +262,7 @@ class _Lattice:
             values = self.log_joint(z).reshape(len(blocks), BLOCK, BLOCK)
             known |= dict(zip(blocks, values, strict=True))
             peak = max(peak, values.max())
-            wanted = {other for block in known for other in _neighbours(block, known[block] > peak - RIM)} - set(known)
+            wanted = {other for block in blocks for other in _neighbours(block, known[block] > peak - RIM)} - set(known)
         return known
 
     def _points(self, block: tuple[int, int], spacing: float):
