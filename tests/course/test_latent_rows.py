@@ -1,5 +1,6 @@
 """The rows of both tables with a latent z, at small sizes: what is learned, kept, judged and counted."""
 
+import json
 from functools import partial
 from types import SimpleNamespace
 
@@ -135,6 +136,24 @@ def test_the_grey_table_keeps_what_was_measured(tmp_path, monkeypatch):
     unfit = (lambda *_: grey_models.Grey(np.zeros(3), *[np.zeros((16, 196))] * 2, 1, 0.0, 1.0), {})
     with pytest.raises(ValueError, match="of shape"):
         grey_table.run(*unfit[:1], 0, {}, partial(lambda **_: None))
+
+
+def test_grey_values_on_file_are_of_the_present_settings_and_of_one_decoder():
+    runs, arrays = Records("grey_table").runs, Arrays("grey_table")
+    expected = grey_table.runs(grey_table.ROWS)
+    assert {name: run["settings"] for name, run in runs.items()} == {
+        name: json.loads(json.dumps(settings)) for name, (_, _, settings) in expected.items()
+    }
+    assert arrays.path.stat().st_size < 1.5e6
+    decoders = [run["result"] for name, run in runs.items() if not name.startswith(("factor", "mixture"))]
+    start = latent_models.generator(bits.load_grey_clothes(), 0, 2, (100, 100))
+    assert {result["parameters"] for result in decoders} == {latent_models.num_parameters(start) + 1}
+    for name, run in runs.items():
+        found = np.asarray(arrays[name]["log_probs"], float)
+        mean, error = run["result"]["test"]
+        assert run["result"]["kind"] == "exact" and len(found) == 2000
+        assert found.mean() == pytest.approx(mean, abs=2e-3)
+        assert found.std(ddof=1) / len(found) ** 0.5 == pytest.approx(error, abs=2e-3)
 
 
 def test_grey_clothes_are_those_whose_bits_are_learned():
