@@ -109,11 +109,13 @@ def sections(file):
     return re.sub(r"(?m)^\[\d\d\]: .*\n", "", text), links
 
 
-@pytest.mark.parametrize("file", ["glossary.md", "notation.md"])
+@pytest.mark.parametrize("file", ["glossary.md", "notation.md", "teaching/plans.md"])
 def test_every_page_that_is_named_has_its_link(file):
     text, links = sections(file)
     assert set(re.findall(r"\[(\d\d)\]", text)) == set(links)
-    assert {number: (BOOK / link).resolve() for number, link in links.items()} == {n: PAGES[n] for n in links}
+    assert {number: (BOOK / file).parent.joinpath(link).resolve() for number, link in links.items()} == {
+        n: PAGES[n] for n in links
+    }
 
 
 def glossary():
@@ -173,3 +175,17 @@ def test_names_of_the_notation_exist():
     assert [name for name in sorted(dotted) if not any(exists(f"{home}.{name}") for home in homes)] == []
     arguments = {node.arg for node in syntax() if isinstance(node, ast.arg)}
     assert names - dotted - arguments == set()
+
+
+def test_the_minutes_of_the_ten_weeks_are_those_of_the_map():
+    row = r"\[(\d\d) [^\]]*\]\([^)]*\) \|.*\| (\d+)(?: to (\d+))? \| ([\d.]+) \|"
+    times = {
+        m[1]: (int(m[2]), int(m[3] or m[2]), float(m[4])) for m in re.finditer(row, (ROOT / "README.md").read_text())
+    }
+    weeks = re.findall(
+        r"(?m)^\| \d+ \| ([^|]*) \| (\d+) to (\d+) \| ([\d.]+) \|", (BOOK / "teaching/plans.md").read_text()
+    )
+    assert len(weeks) == 10
+    for pages, least, most, run in weeks:
+        total = [sum(column) for column in zip(*(times[n] for n in re.findall(r"\d\d", pages)), strict=True)]
+        assert [int(least), int(most), float(run)] == [*total[:2], round(total[2], 1)]
