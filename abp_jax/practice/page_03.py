@@ -75,7 +75,7 @@ def variances_with_half_the_noise() -> np.ndarray:
     "03.3",
     Numbers(0.005),
     "E[z^2] is the variance of m over the examples, plus v. With exact samples the sum is 1 at the best W.",
-    "At the best W c = sigma^2 lambda, so the variance of m is 1 - 1/lambda, and v = 1 / (lambda (1 - s^2 lambda / 4)).",
+    "At the best W c = sigma^2 lambda, so m has variance 1 - 1/lambda, and v = 1 / (lambda (1 - s^2 lambda / 4)).",
     "E[z^2] = 1 + (1/lambda) q / (1 - q), with q = s^2 lambda / 4 and lambda = c / sigma^2.",
 )
 def mean_square_of_z() -> np.ndarray:
