@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from abp_jax import factor_analysis as fa
 from abp_jax.images.data import load_lion_tiger
-from abp_jax.practice.exercises import Function, Numbers, exercise
+from abp_jax.practice.exercises import Choice, Function, Numbers, exercise
 
 W = jnp.array([[1.6], [0.9]])
 b = jnp.array([1.0, -0.5])
@@ -59,3 +60,25 @@ def noise_of_the_faces() -> jax.Array:
     """The sigma that the eleven faces ask for, with two factors."""
     faces = load_lion_tiger()
     return jax.jit(lambda flat: fa.maximum_likelihood(flat, 2).sigma)(faces.reshape(len(faces), -1))
+
+
+@exercise(
+    "01.4",
+    Choice(("likelihood", "images", "z")),
+    "Write W Q for W, with Q Q' = I, in the marginal N(b, W W' + sigma^2 I).",
+    "So the marginal stays. Now put W Q into the formula for m.",
+    "The new m is Q' m. What is the new loading times the new m?",
+)
+def what_turns() -> str:
+    """What changes if the factors are turned by 90 degrees: the likelihood, the images W m, or the z?"""
+    observed = jnp.eye(3)
+
+    @jax.jit
+    def of(model: fa.FactorAnalysis) -> dict:
+        z = fa.posterior(model, observed).mean
+        return {"likelihood": fa.log_marginal_likelihood(model, observed), "images": z @ model.loading.T, "z": z}
+
+    model = fa.FactorAnalysis(jnp.array([[1.6, 0.2], [0.9, -0.5], [0.3, 0.7]]), jnp.zeros(3), 0.3)
+    before, after = of(model), of(model._replace(loading=model.loading @ jnp.array([[0.0, -1.0], [1.0, 0.0]])))
+    (changed,) = [name for name in before if not np.allclose(before[name], after[name], atol=1e-3)]
+    return changed
