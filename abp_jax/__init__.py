@@ -20,6 +20,7 @@ Beside it:
 - evaluation: how good. quadrature, lattice, evidence, diagnostics, metrics, between, comparison, paths, baselines
 - relatives: other models, each with an exact answer. Of bits, from Bayesian networks to MADE; of images, from the
   variational autoencoder to the DCGAN; imported when first used
+- practice: exercises that say right or wrong, with hints (check); imported when first used
 - widgets: what is on the screen. explorer, laboratory, monitor; imported when first used
 """
 
@@ -75,11 +76,13 @@ _ON_FIRST_USE = {  # name: where it is
     "LatentExplorer": "widgets.explorer",
     "StepSizeLaboratory": "widgets.laboratory",
     "TrainingMonitor": "widgets.monitor",
+    "check": "practice",
     "explorer": "widgets",
     "export_explorer": "widgets.explorer",
     "laboratory": "widgets",
     "monitor": "widgets",
     "plots": "",
+    "practice": "",
     "relatives": "",
     "widgets": "",
 }
@@ -93,7 +96,7 @@ def __getattr__(name):
     if name not in _ON_FIRST_USE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     where = ".".join(filter(None, [__name__, _ON_FIRST_USE[name]]))
-    if name[0].islower() and name != "export_explorer":
+    if name[0].islower() and name not in ("check", "export_explorer"):
         return importlib.import_module(f"{where}.{name}")
     return getattr(importlib.import_module(where), name)
 

@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "images": {"images", "spine"},
     "training": BELOW_TRAINING,
     "evaluation": {"evaluation", "spine", "images", "compilation"},
+    "practice": {"practice", "spine", "images", "evaluation"},
     "relatives": {"relatives", "spine", "images", "evaluation", "compilation", "training", "widgets"},
     "widgets": {"widgets", "compilation", "evaluation", "training", "spine", "images", "fitting"},
 }
@@ -78,7 +79,7 @@ def test_nothing_imports_the_widgets_before_they_are_used():
     code = """
 import sys, jax, flax, optax
 import abp_jax
-late = ("abp_jax.widgets", "abp_jax.relatives", "anywidget", "ipywidgets")
+late = ("abp_jax.widgets", "abp_jax.relatives", "abp_jax.practice", "anywidget", "ipywidgets")
 late += ("matplotlib", "contourpy", "blackjax", "orbax")
 print([name for name in sys.modules if name.startswith(late)], jax.config.jax_compilation_cache_dir)
 print(jax._src.xla_bridge.backends_are_initialized())
