@@ -1,0 +1,75 @@
+"""Writes the interactive pages of docs/ from their sources in docs/pages_src: one file each, which needs nothing else.
+
+A page has a body (NAME.html), what it computes and draws (NAME.js), and what all of them share: shell.html, shell.css,
+shell.js and plot.js. Into each go numbers that the library computes here; the page computes them again when it opens,
+and says how far it is from them.
+"""
+
+import json
+import re
+from pathlib import Path
+from string import Template
+
+import numpy as np
+
+from abp_jax.compilation.precision import double_precision
+from abp_jax.widgets.laboratory import chains
+
+DOCS = Path(__file__).parent.parent / "docs"
+SOURCES = DOCS / "pages_src"
+DIGITS = 12  # of the numbers in a page
+
+
+def step_size():
+    """Where Langevin chains on a Gaussian settle, along its stiff and its soft direction."""
+    kinds = {False: chains.CHAINS["unadjusted Langevin"], True: chains.CHAINS["Gauss-Newton Langevin"]}
+    checks = []
+    for preconditioned, kind in kinds.items():
+        for s in (0.05, 0.5, 1.0, 1.9, 1.99):
+            for kappa in (1.0, 9.0, 25.0):
+                target = chains.Target(None, None, None, np.array([1 / kappa, 1.0]), None, 2.0, None, 1.0)
+                for name, function in (
+                    ("stationary", chains.stationary_variances),
+                    ("multipliers", chains.multipliers),
+                ):
+                    values = function(kind, target, s)[::-1]  # the stiff direction first
+                    checks.append((name, (s, kappa, preconditioned), values))
+    return {"checks": checks}
+
+
+PAGES = {"step_size": step_size}
+
+
+def page(name: str) -> str:
+    """Returns the whole text of a page."""
+    body = _source(f"{name}.html")
+    with double_precision():
+        numbers = PAGES[name]()
+    return Template(_source("shell.html")).substitute(
+        title=re.sub("<.*?>", "", re.search("<h1>(.*)</h1>", body)[1]),
+        style=_source("shell.css"),
+        body=body.rstrip(),
+        data=json.dumps(numbers, default=_plain).replace("<", "\\u003c"),
+        shell=_source("shell.js") + _source("plot.js"),
+        script=_source(f"{name}.js").rstrip(),
+    )
+
+
+def _plain(array: np.ndarray):
+    """A list of numbers with DIGITS digits, which differ less from one processor to the next than all of them do."""
+    return np.vectorize(lambda x: float(f"{x:.{DIGITS}g}"))(np.asarray(array, np.float64)).tolist()
+
+
+def _source(name: str):
+    return (SOURCES / name).read_text("utf-8")
+
+
+def main():
+    for name in PAGES:
+        path = DOCS / f"{name}.html"
+        path.write_text(page(name), "utf-8")
+        print(f"{path.name}: {path.stat().st_size / 1e3:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""The pages of docs/ that need no kernel: as the script writes them, and in a real browser against the library."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from abp_jax.widgets.laboratory import chains
+from scripts import make_pages
+
+DOCS = Path(__file__).parents[2] / "docs"
+NAMES = list(make_pages.PAGES)
+FRAME = 1000 / 60  # milliseconds
+
+# Ratio of contrast of every text with what is behind it, after the Web Content Accessibility Guidelines 2.2.
+LOWEST_CONTRAST = """() => {
+  const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
+  const luminance = ([r, g, b]) => [r, g, b].map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = e => {
+    for (; e; e = e.parentElement) {
+      const colour = numbers(getComputedStyle(e).backgroundColor);
+      if (colour.length === 3 || colour[3] === 1) return colour;
+    }
+  };
+  const ratios = [...document.querySelectorAll('main *')]
+    .filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) && e.checkVisibility())
+    .map(e => {
+      const [a, b] = [numbers(getComputedStyle(e).color), behind(e)].map(luminance).sort((x, y) => y - x);
+      return [(a + 0.05) / (b + 0.05), e.textContent];
+    });
+  const ink = [getComputedStyle(document.documentElement).getPropertyValue('--soft')];
+  return ratios.sort((a, b) => a[0] - b[0])[0];
+}"""
+NAMELESS = """() => [...document.querySelectorAll('input, button, select, canvas, fieldset, a')].filter(e =>
+  !(e.ariaLabel || e.labels?.[0]?.innerText || e.querySelector('legend')?.innerText || e.innerText || '').trim()
+).map(e => e.outerHTML)"""
+
+
+@pytest.fixture(scope="module")
+def browser(chromium):
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def show(browser):
+    """Opens a page, offline. What it complains about, and any request but for its own file, make the test fail."""
+    contexts, complaints, requests = [], [], []
+
+    def opened(name, width=1000, **settings):
+        context = browser.new_context(viewport={"width": width, "height": 1000}, offline=True, **settings)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto((DOCS / f"{name}.html").as_uri())
+        contexts.append(context)
+        wait_for_frame(page)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    assert {url for url in requests if not url.startswith("data:")} <= {(DOCS / f"{n}.html").as_uri() for n in NAMES}
+
+
+def wait_for_frame(page):
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def parts(text):
+    """A page without its numbers, and its numbers."""
+    before, numbers, after = re.split(r'(?<=id="data">)(.*?)(?=</script>)', text, maxsplit=1)
+    return before + after, json.loads(numbers)
+
+
+def test_numbers_that_differ_are_noticed():
+    with pytest.raises(AssertionError):
+        same_numbers({"checks": [["name", [1], 0.5]]}, {"checks": [["name", [1], 0.5001]]})
+
+
+def same_numbers(one, other):
+    """The same structure, with numbers that are the same but for the last digits of another processor."""
+    assert type(one) is type(other)
+    if isinstance(one, dict):
+        assert list(one) == list(other)
+        one, other = list(one.values()), list(other.values())
+    if isinstance(one, list):
+        assert len(one) == len(other)
+        for pair in zip(one, other, strict=True):
+            same_numbers(*pair)
+    elif isinstance(one, float):
+        np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-10)
+    else:
+        assert one == other
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_committed_pages_are_what_the_script_writes(name):
+    text = (DOCS / f"{name}.html").read_text("utf-8")
+    (committed, numbers), (fresh, fresh_numbers) = parts(text), parts(make_pages.page(name))
+    assert committed == fresh
+    same_numbers(numbers, fresh_numbers)
+    assert len(text.encode()) < 300_000 and "http" not in text
+    links = re.findall('href="(?!data:)(.*?)"', text)
+    assert links and all((DOCS / link).exists() for link in links)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_everyone_can_use_it(name, show):
+    """Names, contrast, focus, the keyboard to both ends of every slider; and it says how near to the library it is."""
+    for scheme in ("dark", "light"):
+        page = show(name, color_scheme=scheme)
+        assert page.evaluate(LOWEST_CONTRAST)[0] >= 4.5, page.evaluate(LOWEST_CONTRAST)
+    assert page.evaluate(NAMELESS) == []
+    assert page.evaluate("page.error") < 1e-8 and "computed by abp_jax" in page.locator("#check").inner_text()
+    for control in page.locator("button, input[type=range], input[type=radio]:checked").all():
+        control.focus()
+        page.keyboard.press("Shift+Tab")
+        page.keyboard.press("Tab")
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineWidth") == "3px"
+    for slider in page.locator("input[type=range]").all():
+        name_of = slider.evaluate("e => e.parentElement.id")
+        slider.focus()
+        page.keyboard.press("Home")
+        low = page.evaluate(f"page.state.{name_of}")
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate(f"page.state.{name_of}") > low
+        page.keyboard.press("End")
+        wait_for_frame(page)
+        assert not re.search("NaN|undefined", page.locator("main").inner_text())
+        assert float(slider.input_value()) == pytest.approx(float(slider.get_attribute("max")))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_drags_are_smooth_and_touch_works(name, show):
+    page = show(name, 400, has_touch=True, is_mobile=True, reduced_motion="reduce")
+    assert page.evaluate("document.documentElement.scrollWidth") == 400
+    assert page.evaluate("[...document.querySelectorAll('.wide')].every(e => e.scrollWidth <= e.clientWidth)")
+    page.evaluate("page.frames.length = 0")
+    page.wait_for_timeout(300)
+    assert page.evaluate("page.frames.length") == 0  # nothing moves unless one asks
+    canvas = page.locator("canvas.across, canvas.around").first
+    canvas.scroll_into_view_if_needed()
+    box, before = canvas.bounding_box(), page.evaluate("JSON.stringify(page.state)")
+    assert canvas.evaluate("e => getComputedStyle(e).touchAction") in ("none", "pan-y")
+    page.touchscreen.tap(box["x"] + 0.7 * box["width"], box["y"] + 0.5 * box["height"])
+    wait_for_frame(page)
+    assert page.evaluate("JSON.stringify(page.state)") != before
+
+    page = show(name)
+    for canvas in page.locator("canvas.across, canvas.around").all():
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        at = lambda t: (box["x"] + (0.25 + 0.5 * t) * box["width"], box["y"] + (0.7 - 0.3 * t) * box["height"])  # noqa: B023
+        page.mouse.move(*at(0))
+        page.mouse.down()
+        before = page.evaluate("page.frames.length = 0, JSON.stringify(page.state)")
+        for t in np.linspace(0, 1, 40):
+            page.mouse.move(*at(t))
+            wait_for_frame(page)
+        page.mouse.up()
+        assert page.evaluate("JSON.stringify(page.state)") != before
+        costs = page.evaluate("page.frames")
+        print(f"{name}: a frame of a drag takes {np.median(costs):.1f} ms, at most {max(costs):.1f}")
+        assert len(costs) >= 20 and np.median(costs) < FRAME
+
+
+def test_step_size(show):
+    page = show("step_size")
+    kinds = {False: chains.CHAINS["unadjusted Langevin"], True: chains.CHAINS["Gauss-Newton Langevin"]}
+    for s, kappa, preconditioned in (
+        (0.05, 25, False),
+        (0.73, 3.5, True),
+        (1.5, 7, False),
+        (1.98, 1, True),
+        (2.3, 25, False),
+    ):
+        curvatures = np.array([1 / kappa, 1.0])
+        target = chains.Target(None, None, None, curvatures, None, 2.0, None, 1.0)
+        settled = chains.stationary_variances(kinds[preconditioned], target, s)[::-1]
+        got = page.evaluate(f"page.checks.stationary({s}, {kappa}, {str(preconditioned).lower()}).map(String)")
+        np.testing.assert_allclose(np.array([g.replace("Infinity", "inf") for g in got], float), settled, rtol=1e-10)
+        # The law after k steps in the plane itself, by the recursion of mean and covariance.
+        metric = np.diag(1 / curvatures if preconditioned else [1.0, 1.0])
+        mean, covariance = 2.5 / np.sqrt(curvatures), np.zeros((2, 2))
+        A = np.eye(2) - s**2 / 2 * metric @ np.diag(curvatures)
+        for _ in range(30):
+            mean, covariance = A @ mean, A @ covariance @ A.T + s**2 * metric
+        law = page.evaluate(f"page.law({s}, {kappa}, {str(preconditioned).lower()}, 30)")
+        np.testing.assert_allclose(law["mean"][::-1], mean * np.sqrt(curvatures), rtol=1e-9)
+        np.testing.assert_allclose(law["variance"][::-1], np.diag(covariance) * curvatures, rtol=1e-9)
+        x = np.array(page.evaluate(f"page.chains({s}, {kappa}, {str(preconditioned).lower()}, 30).map(x => [...x])"))
+        error = np.sqrt(np.array(law["variance"]) / x.shape[1])
+        assert x.shape == (2, 1000) and np.all(np.abs(x.mean(axis=1) - law["mean"]) < 4 * error)
+        np.testing.assert_allclose(x.var(axis=1), law["variance"], rtol=4 * np.sqrt(2 / 1000))
+    page.evaluate("page.set.s(1.99)")
+    page.locator("#s input").press("ArrowRight")
+    page.locator("#s input").press("ArrowRight")
+    wait_for_frame(page)
+    assert "s = 2.01 is beyond the limit 2" in page.locator("#says").inner_text()
+    page.evaluate("page.set.k(0), page.set.s(0.5)")
+    page.get_by_role("button", name="Run").click()
+    page.wait_for_function("page.state.k > 2")
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Back to the start").click()
+    assert page.evaluate("page.state.k") == 0
