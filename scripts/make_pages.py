@@ -7,11 +7,14 @@ and says how far it is from them.
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from string import Template
 
+import jax
 import numpy as np
 
+from abp_jax import factor_analysis as fa
 from abp_jax.compilation.precision import double_precision
 from abp_jax.widgets.laboratory import chains
 
@@ -37,7 +40,27 @@ def step_size():
     return {"checks": checks}
 
 
-PAGES = {"step_size": step_size}
+def expectation_maximisation():
+    """Paths of EM and of parameter-expanded EM on two examples whose variance along W is v, with sigma = 1."""
+    checks, steps = [], [jax.jit(partial(step, learn_sigma=False)) for step in (fa.em_step, fa.px_em_step)]
+    log_p = jax.jit(lambda model, y: fa.log_marginal_likelihood(model, y).mean())
+    for v in (1.5, 30.0, 1000.0):
+        y = np.array([[1.0, 0.0], [-1.0, 0.0]]) * v**0.5
+        for start in (0.02, 1.0, 30.0):
+            paths = []
+            for step in steps:
+                path = [fa.FactorAnalysis(np.array([[start * (v - 1) ** 0.5], [0.0]]), np.zeros(2), np.array(1.0))]
+                for _ in range(12):
+                    path.append(step(path[-1], y))
+                paths.append(path)
+            lengths = [[np.linalg.norm(model.loading) for model in path] for path in paths]
+            across = -0.5 * np.log(2 * np.pi)  # the second number of y, which is noise of size 0
+            nats = [[float(log_p(model, y)) - across for model in path] for path in paths]
+            checks += [("steps", (start, v, 12), np.array(lengths)), ("logLikelihood", (start, v, 12), np.array(nats))]
+    return {"checks": checks}
+
+
+PAGES = {"step_size": step_size, "expectation_maximisation": expectation_maximisation}
 
 
 def page(name: str) -> str:

@@ -32,21 +32,25 @@ page.redraw = () => {
   });
 };
 
-// Fills the row `id` with a range input. With log: the input holds log10 of the value.
+// Fills the row `id` with a range input. With log: the input counts whole steps, of equal ratio, from min to max.
 function slider(id, { label, min, max, step, value, log = false, show = x => fixed(x) }) {
-  const row = element(id), of = x => log ? Math.log10(x) : x;
+  const row = element(id), count = Math.round(Math.log10(max / min) / step);
   row.classList.add("row");
   row.innerHTML = `<label for="${id}-input">${label}</label><input type="range" id="${id}-input"><output for="${id}-input"></output>`;
   const input = row.querySelector("input"), output = row.querySelector("output");
   const read = () => {
-    page.state[id] = log ? 10 ** Number(input.value) : Number(input.value);
+    page.state[id] = log ? min * (max / min) ** (input.value / count) : Number(input.value);
     output.textContent = show(page.state[id]);
     input.setAttribute("aria-valuetext", output.textContent);
     page.redraw();
   };
-  [input.min, input.max, input.step] = [of(min), of(max), step];
+  [input.min, input.max, input.step] = log ? [0, count, 1] : [min, max, step];
   input.addEventListener("input", read);
-  page.set[id] = x => { input.value = of(clamp(x, min, max)); read(); };
+  page.set[id] = x => {
+    const inside = clamp(x, min, max);
+    input.value = log ? Math.round(count * Math.log(inside / min) / Math.log(max / min)) : inside;
+    read();
+  };
   page.set[id](value);
 }
 
