@@ -16,6 +16,7 @@ import numpy as np
 
 from abp_jax import factor_analysis as fa
 from abp_jax.compilation.precision import double_precision
+from abp_jax.relatives import gibbs, markov_chains, tables
 from abp_jax.widgets.laboratory import chains
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -60,7 +61,24 @@ def expectation_maximisation():
     return {"checks": checks}
 
 
-PAGES = {"step_size": step_size, "expectation_maximisation": expectation_maximisation}
+def gibbs_chain():
+    """The four students of notebook 17: p, and the matrices of three chains with their second eigenvalues."""
+    factors = tables.misconception()
+    checks = []
+    for strength in (0.0, 1.0):
+        ties = [factor._replace(values=factor.values**strength) for factor in factors]
+        p = np.asarray(tables.joint(ties, "ABCD").values).ravel()
+        checks.append(("distribution", (strength,), p))
+        scans = {"random": gibbs.random_scan(np.log(p)), "sweep": gibbs.sweep(np.log(p))}
+        scans["blocks"] = gibbs.sweep(np.log(p), [(0, 2), (1, 3)])
+        for scan, T in scans.items():
+            checks.append(("secondEigenvalue", (strength, scan), markov_chains.second_eigenvalue(T)))
+            checks += [("matrix", (strength, scan), np.asarray(T).ravel())] * (strength == 1)
+    pairs = [(["ABCD".index(name) for name in names], np.asarray(values)) for names, values in factors]
+    return {"factors": pairs, "checks": checks}
+
+
+PAGES = {"step_size": step_size, "expectation_maximisation": expectation_maximisation, "gibbs_chain": gibbs_chain}
 
 
 def page(name: str) -> str:
@@ -74,8 +92,13 @@ def page(name: str) -> str:
         body=body.rstrip(),
         data=json.dumps(numbers, default=_plain).replace("<", "\\u003c"),
         shell=_source("shell.js") + _source("plot.js"),
-        script=_source(f"{name}.js").rstrip(),
+        script="".join(map(_source, _scripts(name))).rstrip(),
     )
+
+
+def _scripts(name: str):
+    """What a page computes, and what it draws, if that is a file of its own."""
+    return [f"{name}{part}.js" for part in ("", "_view") if (SOURCES / f"{name}{part}.js").exists()]
 
 
 def _plain(array: np.ndarray):

@@ -9,7 +9,7 @@ class Plot {
   }
 
   // Clears, and draws axes. x, y: { range: [low, high], log, ticks, name, label }; ticks false: none.
-  axes({ x, y, left = 46, bottom = 40, top = 24, right = 12 }) {
+  axes({ x, y, left = 46, bottom = 40, top = 24, right = 12, bare = false }) {
     const pixels = devicePixelRatio || 1, { pen, canvas } = this;
     [this.width, this.height] = [canvas.clientWidth, canvas.clientHeight];
     const size = [Math.round(this.width * pixels), Math.round(this.height * pixels)];
@@ -23,6 +23,7 @@ class Plot {
     pen.lineWidth = 1;
     this.ticks(x, true);
     this.ticks(y, false);
+    if (bare) return;
     const [x0, , x1, y1] = this.box;
     pen.strokeStyle = ink.line;
     pen.beginPath();

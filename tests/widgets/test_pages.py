@@ -12,6 +12,7 @@ import pytest
 
 from abp_jax import factor_analysis as fa
 from abp_jax.compilation.precision import double_precision
+from abp_jax.relatives import bits, gibbs, markov_chains, tables
 from abp_jax.widgets.laboratory import chains
 from scripts import make_pages
 
@@ -247,3 +248,39 @@ def test_expectation_maximisation(show):
     page.evaluate("page.set.v(1000), page.set.start(0.02)")
     wait_for_frame(page)
     assert page.locator("#numbers tbody").inner_text().startswith("EM\t0.99800\t")
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.37, 1.2])
+def test_gibbs_chain(show, strength):
+    """The law, the memory and the waiting time of each chain by the library's matrices; then the chain itself."""
+    page, bob = show("gibbs_chain"), np.asarray(bits.states(4), float)[:, 1]
+    with double_precision():
+        ties = [factor._replace(values=factor.values**strength) for factor in tables.misconception()]
+        p = np.asarray(tables.joint(ties, "ABCD").values, float).ravel()
+        T = {"random": gibbs.random_scan(np.log(p)), "sweep": gibbs.sweep(np.log(p))}
+        T["blocks"] = gibbs.sweep(np.log(p), [(0, 2), (1, 3)])
+    np.testing.assert_allclose(page.evaluate(f"page.checks.distribution({strength})"), p, rtol=1e-10)
+    for scan, matrix in T.items():
+        call = lambda name, *rest, scan=scan: page.evaluate(
+            f"page.checks.{name}(...{json.dumps([strength, scan, *rest])})"
+        )
+        np.testing.assert_allclose(call("matrix"), np.ravel(matrix), atol=1e-12)
+        assert abs(call("secondEigenvalue") - markov_chains.second_eigenvalue(matrix)) < 1e-8
+        f = bob - p @ bob
+        after, rho = f, []
+        for _ in range(4000):
+            rho.append(p * f @ after / (p @ f**2))
+            after = np.asarray(matrix) @ after
+        np.testing.assert_allclose(call("autocorrelation", 1, 50), rho[:51], atol=1e-10)
+        tau = 2 * sum(rho) - 1
+        np.testing.assert_allclose(call("autocorrelationTime", 1), tau, rtol=1e-6)
+        path = np.array(page.evaluate(f"page.visits({strength}, '{scan}', 10000)"))
+        error = np.sqrt(tau * (p @ bob) * (1 - p @ bob) / len(path))
+        assert path[0] == 0b1001 and abs(bob[path].mean() - p @ bob) < 4 * error
+        if scan == "random":
+            changed = [bin(a ^ b).count("1") for a, b in zip(path, path[1:], strict=False)]
+            assert set(changed) == {0, 1}  # one bit at a time, and at times none
+    page.evaluate(f"page.set.strength({strength}), page.set.k(0)")
+    page.get_by_role("button", name="Run").click()
+    page.wait_for_function("page.state.k > 100")
+    page.get_by_role("button", name="Pause").click()
