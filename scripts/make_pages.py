@@ -16,7 +16,7 @@ import numpy as np
 
 from abp_jax import factor_analysis as fa
 from abp_jax.compilation.precision import double_precision
-from abp_jax.relatives import gibbs, markov_chains, tables
+from abp_jax.relatives import divergences, gibbs, markov_chains, tables
 from abp_jax.widgets.laboratory import chains
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -78,7 +78,27 @@ def gibbs_chain():
     return {"factors": pairs, "checks": checks}
 
 
-PAGES = {"step_size": step_size, "expectation_maximisation": expectation_maximisation, "gibbs_chain": gibbs_chain}
+def two_humps():
+    """Both divergences of a Gaussian from a density with two humps, as sums over a grid."""
+    x = np.linspace(-60, 60, 12_001)
+    log_normal = lambda mean, width: -0.5 * ((x - mean) / width) ** 2 - np.log(width) - 0.5 * np.log(2 * np.pi)
+    checks = []
+    for apart, share in ((0.0, 0.5), (4.0, 0.5), (8.0, 0.9)):
+        humps = np.log(share) + log_normal(-apart / 2, 0.7), np.log(1 - share) + log_normal(apart / 2, 0.7)
+        log_p = np.logaddexp(*humps)
+        for mean, width in ((0.6, 1.2), (-6.0, 5.0), (6.0, 0.2)):
+            log_q, place = log_normal(mean, width), (apart, share, mean, width)
+            checks.append(("forward", place, divergences.kl(log_p, log_q, 0.01)))
+            checks.append(("reverse", place, divergences.kl(log_q, log_p, 0.01)))
+    return {"checks": checks}
+
+
+PAGES = {
+    "step_size": step_size,
+    "expectation_maximisation": expectation_maximisation,
+    "gibbs_chain": gibbs_chain,
+    "divergences": two_humps,
+}
 
 
 def page(name: str) -> str:

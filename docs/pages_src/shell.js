@@ -57,7 +57,7 @@ function slider(id, { label, min, max, step, value, log = false, show = x => fix
 // Fills the fieldset `id` with radio buttons; options: { value: label }.
 function choice(id, { label, options, value }) {
   const set = element(id);
-  set.className = "choices";
+  set.classList.add("choices");
   set.innerHTML = `<legend>${label}</legend>` + Object.entries(options).map(([name, text]) =>
     `<label><input type="radio" name="${id}" value="${name}">${text}</label>`).join("");
   page.set[id] = x => {

@@ -9,16 +9,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from abp_jax import factor_analysis as fa
 from abp_jax.compilation.precision import double_precision
-from abp_jax.relatives import bits, gibbs, markov_chains, tables
+from abp_jax.relatives import bits, divergences, gibbs, markov_chains, tables
 from abp_jax.widgets.laboratory import chains
 from scripts import make_pages
 
 DOCS = Path(__file__).parents[2] / "docs"
 NAMES = list(make_pages.PAGES)
 FRAME = 1000 / 60  # milliseconds
+NEAR = [(0.01, 0), (-0.01, 0), (0, 0.01), (0, -0.01)]  # in the mean of q, and in the log of its width
 
 # Ratio of contrast of every text with what is behind it, after the Web Content Accessibility Guidelines 2.2.
 LOWEST_CONTRAST = """() => {
@@ -163,10 +165,10 @@ def test_drags_are_smooth_and_touch_works(name, show):
     assert page.evaluate("JSON.stringify(page.state)") != before
 
     page = show(name)
-    for canvas in page.locator("canvas.across, canvas.around").all():
+    for canvas in page.locator("canvas.across, canvas.around, .key input").all():
         canvas.scroll_into_view_if_needed()
         box = canvas.bounding_box()
-        at = lambda t: (box["x"] + (0.25 + 0.5 * t) * box["width"], box["y"] + (0.7 - 0.3 * t) * box["height"])  # noqa: B023
+        at = lambda t: (box["x"] + (0.25 + 0.5 * t) * box["width"], box["y"] + (0.6 - 0.2 * t) * box["height"])  # noqa: B023
         page.mouse.move(*at(0))
         page.mouse.down()
         before = page.evaluate("page.frames.length = 0, JSON.stringify(page.state)")
@@ -284,3 +286,30 @@ def test_gibbs_chain(show, strength):
     page.get_by_role("button", name="Run").click()
     page.wait_for_function("page.state.k > 100")
     page.get_by_role("button", name="Pause").click()
+
+
+def test_divergences(show):
+    """Both divergences against the library's sums over a grid, and the best q against its neighbours."""
+    page, (x, cell) = show("divergences"), divergences.grid(-60, 60, 24_000, dim=1)
+    x = np.asarray(x[:, 0], float)
+    kl = jax.jit(lambda a, b: jnp.stack([divergences.kl(a, b, cell), divergences.kl(b, a, cell)]))
+    for apart, share, mean, width in ((0, 0.5, 0, 0.7), (3.3, 0.3, -6, 0.2), (8, 0.9, 6, 5), (5.5, 0.12, -2.5, 0.9)):
+        log_p = np.logaddexp(
+            np.log(share) + norm.logpdf(x, -apart / 2, 0.7), np.log(1 - share) + norm.logpdf(x, apart / 2, 0.7)
+        )
+        with double_precision():
+            of = lambda q, log_p=log_p: np.asarray(kl(log_p, norm.logpdf(x, *q)))
+            exact = of((mean, width))
+            got = page.evaluate(f"['forward', 'reverse'].map(n => page.checks[n]({apart}, {share}, {mean}, {width}))")
+            np.testing.assert_allclose(got, exact, rtol=1e-7, atol=1e-9)
+            both = [f"page.checks.bestForward({apart}, {share})", f"page.bestReverse({apart}, {share})"]
+            for which, call in enumerate(both):
+                best = page.evaluate(call)
+                around = [of((best[0] + dm, best[1] * np.exp(ds)))[which] for dm, ds in NEAR]
+                starts = [of(q)[which] for q in ((-apart / 2, 0.7), (apart / 2, 0.7), (0, 2.0))]
+                assert of(best)[which] < min(around) and of(best)[which] <= min(starts) + 1e-9
+    page.evaluate("page.set.apart(6), page.set.share(0.5), page.set.hold('reverse')")
+    wait_for_frame(page)
+    assert "picks one" in page.locator("#says").inner_text()
+    page.locator("#mean input").press("ArrowRight")
+    assert page.evaluate("page.state.hold") == "hand"
