@@ -6,6 +6,8 @@ import re
 import shutil
 from pathlib import Path
 
+from docutils import nodes
+
 ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"^\| *(.*?) *\| *\[\d\d [^\]]*\]\((notebooks/\w+)\.ipynb\)", re.MULTILINE)
 LINK = re.compile(r"\[([^\]]+)\]\(([\w./-]+\.html)\)")
@@ -100,6 +102,15 @@ def complete(app, docname, source):
         source[0] = link_pages(source[0])
 
 
+def fold_solutions(app, doctree):
+    """Folds a page's solutions, as JupyterLab does."""
+    for section in doctree.findall(nodes.section):
+        if section.next_node(nodes.title).astext() == "Solutions":
+            summary = '<details class="folded"><summary>Show the solutions</summary>'
+            section.insert(1, nodes.raw("", summary, format="html"))
+            section.append(nodes.raw("", "</details>", format="html"))
+
+
 def copy_pages(app, error):
     """Copies the pages without a kernel, and makes the README's page the first."""
     if error is None:
@@ -118,5 +129,6 @@ def always_outdated(app, env, added, changed, removed):
 def setup(app):
     app.connect("env-get-outdated", always_outdated)
     app.connect("source-read", complete)
+    app.connect("doctree-read", fold_solutions)
     app.connect("build-finished", copy_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
