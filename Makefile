@@ -4,7 +4,7 @@ PY := .venv/bin/python
 SCREEN := $(if $(SSH_CONNECTION),,$(or $(DISPLAY),$(WAYLAND_DISPLAY),$(filter Darwin,$(shell uname))))
 LAB_FLAGS := $(if $(SCREEN),,--no-browser) $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help install lab test test-slow test-all notebooks bench lint lock experiments address colab try-colab clean
+.PHONY: help install lab test test-slow test-all notebooks book bench lint lock experiments address colab try-colab clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -29,6 +29,9 @@ test-all: install  ## run all tests
 notebooks: install  ## execute every notebook in place (NOTEBOOKS=notebooks/05*.ipynb picks; ARGS=--record keeps the times)
 	$(PY) scripts/run_notebooks.py $(ARGS) $(NOTEBOOKS)
 
+book: install  ## build the site into build/book (open build/book/index.html)
+	$(PY) -m sphinx -q -W --keep-going -j 2 -c docs/book -d build/doctrees . build/book $(ARGS)
+
 bench: install  ## measure and write benchmarks/RESULTS.md (GPU=1 on a GPU; ARGS="--only layer" a section; --quick tries)
 	$(PY) -m benchmarks $(if $(GPU),--gpu) $(ARGS)
 
@@ -42,7 +45,7 @@ lint: install  ## check style and format, notebooks included
 lock: install  ## resolve pyproject.toml into requirements.lock (ARGS=--upgrade takes the newest versions)
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PY) -m venv "$$folder" && \
 	"$$folder/bin/python" -m pip install --quiet --disable-pip-version-check uv && \
-	"$$folder/bin/uv" pip compile pyproject.toml --extra lab --extra test --universal --python-version 3.11 \
+	"$$folder/bin/uv" pip compile pyproject.toml --extra lab --extra test --extra book --universal --python-version 3.11 \
 		--fork-strategy requires-python --generate-hashes --no-config --quiet \
 		--custom-compile-command "make lock" --output-file requirements.lock $(ARGS)
 
