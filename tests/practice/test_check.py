@@ -93,7 +93,7 @@ def test_hints_come_in_order_and_start_again_after_a_right_answer():
 
 def test_how_many_numbers_are_right():
     right = np.asarray(EXERCISES["01.1"].right())
-    assert "1 of 2 numbers are right" in repr(abp.check("01.1", [right[0], 0.5]))
+    assert "Of 2 numbers 1 right." in repr(abp.check("01.1", [right[0], 0.5]))
     assert abp.check("01.1", tuple(right)) and abp.check("01.1", jnp.asarray(right))
     assert not abp.check("01.1", [np.nan, right[1]])
 
