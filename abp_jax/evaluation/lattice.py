@@ -28,6 +28,7 @@ from abp_jax.images.data import decode
 from abp_jax.images.observation import check_bits, on_one_device
 
 BLOCK = 1024  # points at a time
+MOST_OF_ONE = 5_000_000  # points of a lattice for one image alone
 SCAN = 0.02  # between the points from which a posterior is looked for that no shared lattice holds
 
 
@@ -70,7 +71,7 @@ def exact_log_evidence(
         it. Single precision allows about 1e-4.
       half_width: of the square that the lattice covers.
       spacing: of the first lattice. It is halved for those images that it is too wide for.
-      max_points: of a lattice.
+      max_points: of a lattice for several images.
 
     Raises:
       ValueError: an argument is out of its range, the shapes don't fit, or the finest lattice is not fine enough, that
@@ -106,7 +107,7 @@ def exact_log_evidence(
         )
     if rows := [*alone, *left]:
         num_scan = 2 * math.ceil(half_width / SCAN) + 1
-        options = dict(half_width=half_width, tolerance=tolerance, num_scan=num_scan, max_points=max_points)
+        options = dict(half_width=half_width, tolerance=tolerance, num_scan=num_scan, max_points=MOST_OF_ONE)
         found[rows] = [p.log_evidence for p in exact_posteriors(f, images[np.array(rows)], sigma, **options)]
     return found
 
