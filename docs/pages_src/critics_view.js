@@ -7,7 +7,8 @@ const sigmoid = a => Math.exp(-softplus(-a));
 const normalLog = (y, mean, width) => -0.5 * (((y - mean) / width) ** 2 + LOG_2PI) - Math.log(width);
 
 function mixtureLog(y, mixture) {
-  const logs = mixture.map(([share, mean, width]) => Math.log(share) + normalLog(y, mean, width)), top = Math.max(...logs);
+  const logs = mixture.map(([share, mean, width]) => Math.log(share) + normalLog(y, mean, width)),
+    top = Math.max(...logs);
   return top + Math.log(logs.reduce((sum, l) => sum + Math.exp(l - top), 0));
 }
 
@@ -24,7 +25,8 @@ const LOSSES = {
   maximumLikelihood: a => -Math.exp(Math.min(a, 700)),
 };
 
-const LOG_P = Object.fromEntries(Object.entries(DATA).map(([name, mixture]) => [name, GRID.map(y => mixtureLog(y, mixture))]));
+const LOG_P = Object.fromEntries(Object.entries(DATA).map(([name, mixture]) =>
+  [name, GRID.map(y => mixtureLog(y, mixture))]));
 
 // The slopes of E_q g(a) in the mean and in the log of the width, with the critic held still: E_q g(a) d log q.
 // every: sums over each, or each fifth, ... point of the grid.
@@ -65,8 +67,9 @@ const critic = (data, mean, width, y) => sigmoid(mixtureLog(y, DATA[data]) - nor
 page.checks = { slopes, values, critic };
 page.pushes = pushes;
 
-const plots = { 
-  curves: new Plot("curves", { class: "around" }), pushes: new Plot("pushes"), slopes: new Plot("slopes", { class: "across" }),
+const plots = {
+  curves: new Plot("curves", { class: "around" }), pushes: new Plot("pushes"),
+  slopes: new Plot("slopes", { class: "across" }),
 };
 slider("mean", { label: "generator’s mean", min: MEANS[0], max: MEANS[1], step: 0.02, value: 4 });
 slider("width", { label: "its width", min: WIDTHS[0], max: WIDTHS[1], step: 0.02, value: 0.8 });
@@ -97,7 +100,8 @@ function drawCurves({ mean, width, density }) {
     plot.line(line, line.map(y => critic(density, mean, width, y)), { colour: ink.ink, width: 1.6 });
   });
   plot.dots([mean], [Math.min(1.04, Math.exp(normalLog(mean, mean, width)))], { radius: 6, edge: true });
-  plot.says(`The generator has mean ${fixed(mean)} and width ${fixed(width)}; there the best critic says ${shown(critic(density, mean, width, mean))}. `
+  plot.says(`The generator has mean ${fixed(mean)} and width ${fixed(width)}; there the best critic says `
+    + `${shown(critic(density, mean, width, mean))}. `
     + "Drag sideways to move the mean, upwards to make it narrower.");
 }
 
@@ -123,7 +127,8 @@ const means = spaced(...MEANS, 81);
 let known = {};  // the slopes over all means, for this width and these data
 function drawSlopes({ mean, width, density }, now) {
   const plot = plots.slopes, key = `${width} ${density}`;
-  if (known.key !== key) known = { key, all: means.map(m => slopes(density, m, width, 5).map(([slope]) => bent(-slope))) };
+  if (known.key !== key)
+    known = { key, all: means.map(m => slopes(density, m, width, 5).map(([slope]) => bent(-slope))) };
   plot.axes({ x: { range: MEANS, ticks: [-6, -3, 0, 3, 6], name: "mean of the generator" },
     y: { range: [-bent(100), bent(100)], ticks: bentTicks.map(bent), show: straight,
       name: "− slope, to the right above 0" }, left: 44 });
@@ -132,7 +137,8 @@ function drawSlopes({ mean, width, density }, now) {
     colours().forEach((colour, i) => plot.line(means, known.all.map(slope => slope[i]), { colour }));
   });
   colours().forEach((colour, i) => plot.dots([mean], [bent(-now[i][0])], { colour, radius: 5, edge: true }));
-  plot.says(`Where each loss sends the mean: ${now.map(([slope], i) => `${Object.values(NAMES)[i]} ${shown(-slope)}`).join(", ")}. `
+  plot.says("Where each loss sends the mean: "
+    + `${now.map(([slope], i) => `${Object.values(NAMES)[i]} ${shown(-slope)}`).join(", ")}. `
     + "Drag sideways to move the mean.");
 }
 
@@ -145,6 +151,7 @@ page.draw = () => {
   const of = [2 * jensen, back - 2 * jensen, there];
   fill("numbers", Object.values(NAMES).map((name, i) =>
     [name, DESCENDS[i], fixed(of[i], 3), shown(-now[i][0]), shown(-now[i][1])]));
-  says(`The best critic is worth V = ${fixed(value, 3)}, between −log 4 = −1.386 (it can only guess) and 0 (it is always right). `
+  says(`The best critic is worth V = ${fixed(value, 3)}, between −log 4 = −1.386 (it can only guess) and 0 (it is `
+    + `always right). `
     + `JSD = ${fixed(jensen, 3)} of at most log 2 = 0.693 nats.`);
 };
