@@ -17,6 +17,7 @@ import numpy as np
 from abp_jax import factor_analysis as fa
 from abp_jax.compilation.precision import double_precision
 from abp_jax.relatives import divergences, gibbs, markov_chains, tables
+from abp_jax.relatives.widgets import critics_view
 from abp_jax.widgets.laboratory import chains
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -93,11 +94,24 @@ def two_humps():
     return {"checks": checks}
 
 
+def critic():
+    """The best critic of one and of two humps, what it is worth, and the slopes of the three losses."""
+    checks = []
+    for short, data in (("one", "one Gaussian"), ("two", "two Gaussians")):
+        for mean, width in ((-6.0, 0.3), (0.5, 1.0), (4.0, 0.8), (6.0, 3.0)):
+            view, place = critics_view.view(mean, width, data), (short, mean, width)
+            checks.append(("values", place, np.array([view.value, view.jsd, view.kl, view.reverse_kl])))
+            checks.append(("slopes", place, np.array(list(view.slopes.values()))))
+            checks += [("critic", (*place, view.y[i]), view.critic[i]) for i in (2600, 3000, 3150, 3600)]
+    return {"checks": checks}
+
+
 PAGES = {
     "step_size": step_size,
     "expectation_maximisation": expectation_maximisation,
     "gibbs_chain": gibbs_chain,
     "divergences": two_humps,
+    "critics_view": critic,
 }
 
 

@@ -77,7 +77,8 @@ function descend(apart, share, mean, width) {
   return { mean, width, value };
 }
 
-function bestReverse(apart, share) {  // the lowest of the descents from each hump, the likelier one first, and from between
+// The lowest of the descents from each hump, the likelier one first, and from between.
+function bestReverse(apart, share) {
   const humps = share > 0.5 ? [-apart / 2, apart / 2] : [apart / 2, -apart / 2];
   const found = humps.map(hump => descend(apart, share, hump, HUMP));
   found.push(descend(apart, share, ...bestForward(apart, share)));

@@ -71,7 +71,8 @@ function drawPlane(name, { shade, lines }, best, q, value) {
   });
   plot.dots([best[0]], [best[1]], { colour: ink.c2, radius: 5, edge: true });
   plot.dots([q[0]], [q[1]], { radius: 6, edge: true });
-  plot.says(`${name === "forward" ? "KL(p, q)" : "KL(q, p)"} over the mean and the width of q. q has ${shown(value)} nats; the lowest is `
+  plot.says(`${name === "forward" ? "KL(p, q)" : "KL(q, p)"} over the mean and the width of q. q has `
+    + `${shown(value)} nats; the lowest is `
     + `at mean ${fixed(best[0])} and width ${fixed(best[1])}. Drag to move q.`);
 }
 
@@ -87,7 +88,8 @@ function drawCurves({ apart, share }, [mean, width]) {
     plot.line(line, line.map(z => Math.exp(normalLog(z, mean, width))), { colour: ink.c0, width: 2.5 });
   });
   plot.dots([mean], [Math.min(0.75, Math.exp(normalLog(mean, mean, width)))], { radius: 6, edge: true });
-  plot.says(`p has humps at ${fixed(-apart / 2)} and ${fixed(apart / 2)}; q has mean ${fixed(mean)} and width ${fixed(width)}. `
+  plot.says(`p has humps at ${fixed(-apart / 2)} and ${fixed(apart / 2)}; q has mean ${fixed(mean)} and width `
+    + `${fixed(width)}. `
     + "Drag sideways to move its mean, upwards to make it narrower.");
 }
 
@@ -99,7 +101,8 @@ page.draw = () => {
     if (Math.abs(Math.log10(q[1] / page.state.width)) > 0.0055) page.set.width(q[1]);
   }
   const both = ([mean, width]) => [forward(apart, share, mean, width, p.entropy), reverse(apart, share, mean, width)];
-  const now = both(q), row = (name, at) => [name, fixed(at[0]), fixed(at[1]), ...both(at).map(value => fixed(value, 4))];
+  const now = both(q);
+  const row = (name, at) => [name, fixed(at[0]), fixed(at[1]), ...both(at).map(value => fixed(value, 4))];
   drawCurves(page.state, q);
   drawPlane("forward", p.forward, p.best.forward, q, now[0]);
   drawPlane("reverse", p.reverse, p.best.reverse, q, now[1]);

@@ -27,21 +27,25 @@ function path(name, start, v, count) {  // w before each iteration, from the sta
 }
 page.checks = {
   steps: (start, v, count) => Object.keys(STEPS).map(name => path(name, start, v, count)),
-  logLikelihood: (start, v, count) => Object.keys(STEPS).map(name => path(name, start, v, count).map(w => logLikelihood(w, v))),
+  logLikelihood: (start, v, count) => Object.keys(STEPS).map(name =>
+    path(name, start, v, count).map(w => logLikelihood(w, v))),
   rates,
 };
 page.below = below;
 
 const plots = { map: new Plot("map", { class: "across" }), lengths: new Plot("lengths"), nats: new Plot("nats") };
-slider("v", { label: "data variance <i>v</i>", min: 1.5, max: 1000, step: 0.01, value: 30, log: true, show: v => shown(v) });
-slider("start", { label: "start, of best |<i>W</i>|", min: 0.02, max: 30, step: 0.01, value: 0.08, log: true, show: r => shown(r, 2) });
+slider("v", { label: "data variance <i>v</i>", min: 1.5, max: 1000, step: 0.01, value: 30, log: true,
+  show: v => shown(v) });
+slider("start", { label: "start, of best |<i>W</i>|", min: 0.02, max: 30, step: 0.01, value: 0.08, log: true,
+  show: r => shown(r, 2) });
 plots.map.drag(r => page.set.start(r));
 
 const colours = () => ({ EM: ink.c1, expanded: ink.c0 });
 const times = [1, 10, 100, 1000], powers = { range: [0.015, 40], log: true, ticks: [0.1, 1, 10] };
 
 function drawMap(paths, v, start) {
-  const plot = plots.map, goal = Math.sqrt(v - 1), ratios = Array.from({ length: 121 }, (_, i) => 0.015 * (40 / 0.015) ** (i / 120));
+  const plot = plots.map, goal = Math.sqrt(v - 1);
+  const ratios = Array.from({ length: 121 }, (_, i) => 0.015 * (40 / 0.015) ** (i / 120));
   plot.axes({ x: { ...powers, name: "|W| / the best, now" }, y: { ...powers, name: "after an iteration" }, left: 34 });
   plot.inside(() => {
     plot.line([0.015, 40], [0.015, 40], { colour: ink.soft, width: 1.2, dash: [5, 4] });
@@ -54,7 +58,8 @@ function drawMap(paths, v, start) {
     plot.line([start, start], [0.015, start], { colour: ink.soft, width: 1 });
     plot.dots([start], [start], { colour: ink.ink, edge: true, radius: 6 });
   });
-  plot.says(`One iteration against no change. The start is ${shown(start, 2)} times the best length. Drag sideways to move it.`);
+  plot.says(`One iteration against no change. The start is ${shown(start, 2)} times the best length. Drag sideways `
+    + `to move it.`);
 }
 
 function drawOver(plot, paths, f, y) {
@@ -82,17 +87,23 @@ page.draw = () => {
   drawMap(paths, v, start);
   drawOver(plots.lengths, paths, w => w / goal, { ...powers, name: "|W| / the best" });
   drawOver(plots.nats, paths, w => Math.max(below(w, v), 1e-9),
-    { range: [1e-6, 1e4], log: true, ticks: [1e-6, 1e-3, 1, 1e3], show: t => t < 1e-3 ? "10⁻⁶" : String(t), name: "nats below the best" });
+    { range: [1e-6, 1e4], log: true, ticks: [1e-6, 1e-3, 1, 1e3], show: t => t < 1e-3 ? "10⁻⁶" : String(t),
+      name: "nats below the best" });
   const now = {};
   const rows = [["EM", "EM"], ["expanded", "expanded EM"]].map(([name, text], i) => {
     const w = paths[name], error = j => Math.abs(Math.log(w[j] / goal)), rate = error(11) / error(10);
     now[name] = iterations(w, v);
-    return [text, digits(rates(v)[i]), error(10) > 1e-12 ? digits(rate) : "arrived", now[name], fixed(logLikelihood(w[10], v), 3)];
+    return [text, digits(rates(v)[i]), error(10) > 1e-12 ? digits(rate) : "arrived", now[name],
+      fixed(logLikelihood(w[10], v), 3)];
   });
   fill("numbers", rows);
-  plots.lengths.says(`From ${shown(start, 2)} times the best length: EM is at ${shown(paths.EM[10] / goal)} after 10 iterations, `
+  plots.lengths.says(`From ${shown(start, 2)} times the best length: EM is at ${shown(paths.EM[10] / goal)} after `
+    + `10 iterations, `
     + `expanded EM at ${shown(paths.expanded[10] / goal)}.`);
-  plots.nats.says(`Iterations to come within ${CLOSE} nats of the highest likelihood: EM ${now.EM}, expanded EM ${now.expanded}.`);
-  says(`With v = ${shown(v)} EM needs ${now.EM} iterations to come within ${CLOSE} nats of the highest likelihood, expanded EM ${now.expanded}. `
-    + `Near the goal an iteration of EM leaves ${shown(100 * rates(v)[0])} % of an error, one of expanded EM ${shown(100 * rates(v)[1], 2)} %.`);
+  plots.nats.says(`Iterations to come within ${CLOSE} nats of the highest likelihood: EM ${now.EM}, expanded EM `
+    + `${now.expanded}.`);
+  says(`With v = ${shown(v)} EM needs ${now.EM} iterations to come within ${CLOSE} nats of the highest likelihood, `
+    + `expanded EM ${now.expanded}. `
+    + `Near the goal an iteration of EM leaves ${shown(100 * rates(v)[0])} % of an error, one of expanded EM `
+      + `${shown(100 * rates(v)[1], 2)} %.`);
 };

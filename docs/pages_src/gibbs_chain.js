@@ -7,7 +7,8 @@ const SCANS = { random: "one at random", sweep: "a sweep", blocks: "blocks" };
 const ORDERS = { sweep: [0, 1, 2, 3], blocks: [0, 2, 1, 3] };  // given B and D, A and C are independent
 
 function distribution(strength) {
-  const log = states.map(x => data.factors.reduce((sum, [[i, j], table]) => sum + Math.log(table[bit(x, i)][bit(x, j)]), 0));
+  const log = states.map(x => data.factors.reduce((sum, [[i, j], table]) =>
+    sum + Math.log(table[bit(x, i)][bit(x, j)]), 0));
   const top = Math.max(...log), weights = log.map(l => Math.exp(strength * (l - top)));
   const Z = weights.reduce((sum, w) => sum + w);
   return weights.map(w => w / Z);
@@ -36,7 +37,10 @@ function matrix(strength, scan) {
   return ORDERS[scan].map(i => each[i]).reduce(times);
 }
 
-// |lambda_2|: T less its limit has only the other eigenvalues; the size of its powers 2, 4, ..., 2^40 tells the largest.
+const probability = (p, i) => states.reduce((sum, x) => sum + p[x] * bit(x, i), 0);  // that bit i is 1
+
+// |lambda_2|: T less its limit has only the other eigenvalues; the size of its powers 2, 4, ..., 2^40 tells the
+// largest.
 function secondEigenvalue(strength, scan) {
   const p = distribution(strength);
   let M = matrix(strength, scan).map((t, j) => t - p[j % N]), log = 0;
@@ -52,7 +56,7 @@ function secondEigenvalue(strength, scan) {
 
 // rho_k of a bit, for k = 0, ..., lags: E f(X_0) f(X_k) / Var f in the stationary chain.
 function autocorrelation(strength, scan, i, lags) {
-  const p = distribution(strength), T = matrix(strength, scan), mean = states.reduce((sum, x) => sum + p[x] * bit(x, i), 0);
+  const p = distribution(strength), T = matrix(strength, scan), mean = probability(p, i);
   const f = states.map(x => bit(x, i) - mean);
   let after = f;
   const covariances = [];
@@ -65,7 +69,7 @@ function autocorrelation(strength, scan, i, lags) {
 
 // tau = 1 + 2 sum rho_k: the sum over all k of T^k f is g, the solution of (I - T + 1 p) g = f.
 function autocorrelationTime(strength, scan, i) {
-  const p = distribution(strength), T = matrix(strength, scan), mean = states.reduce((sum, x) => sum + p[x] * bit(x, i), 0);
+  const p = distribution(strength), T = matrix(strength, scan), mean = probability(p, i);
   const f = states.map(x => bit(x, i) - mean);
   const rows = states.map(x => [...states.map(y => (x === y ? 1 : 0) - T[N * x + y] + p[y]), f[x]]);
   for (let c = 0; c < N; c++) {  // Gauss and Jordan, with pivots

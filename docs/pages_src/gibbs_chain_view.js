@@ -1,5 +1,6 @@
 const plots = {
-  ring: new Plot("ring"), bars: new Plot("bars"), memory: new Plot("memory"), wait: new Plot("wait", { class: "across" }),
+  ring: new Plot("ring"), bars: new Plot("bars"), memory: new Plot("memory"),
+  wait: new Plot("wait", { class: "across" }),
 };
 slider("strength", { label: "strength of the ties", min: 0, max: LARGEST, step: 0.01, value: 1 });
 slider("k", { label: "steps taken", min: 0, max: MOST, step: 1, value: 300, show: x => x.toLocaleString("en") });
@@ -16,7 +17,7 @@ element("again").addEventListener("click", () => page.set.k(0));
 
 const binary = x => x.toString(2).padStart(4, "0");
 const ROUND = [
-  "0110", "0010", "0000", "0001", "1001", "1101", "1111", "1110", 
+  "0110", "0010", "0000", "0001", "1001", "1101", "1111", "1110",
   "1010", "0100", "0011", "1000", "0101", "1011", "1100", "0111",
 ];
 const WANTS = [true, true, false, true];  // whether the pair would rather agree, as its factor has it
@@ -94,7 +95,8 @@ function drawWait({ strength, scan }, second) {
     plot.line([strength, strength], [0.9, 500], { colour: ink.c0, width: 1 });
   });
   plot.dots([strength], [1 / (1 - second)], { edge: true, radius: 6 });
-  plot.says(`Relaxation time ${shown(1 / (1 - second))} steps at strength ${fixed(strength)}. Drag sideways to change the strength.`);
+  plot.says(`Relaxation time ${shown(1 / (1 - second))} steps at strength ${fixed(strength)}. Drag sideways to `
+    + `change the strength.`);
 }
 
 let exact = {};  // what does not depend on the run
@@ -112,6 +114,7 @@ page.draw = () => {
   drawWait(page.state, second);
   fill("numbers", [["exact", fixed(second, 5), shown(1 / (1 - second)), shown(tau), fixed(of(p), 4), "0"],
     ["this run", "", "", "", fixed(of(shares), 4), fixed(distance, 4)]]);
-  says(`${k.toLocaleString("en")} steps from 1001 count as about ${shown(Math.max(k / tau, 0), 2)} independent draws of Bob’s bit. `
+  says(`${k.toLocaleString("en")} steps from 1001 count as about ${shown(Math.max(k / tau, 0), 2)} independent `
+    + `draws of Bob’s bit. `
     + `The visits are ${fixed(distance, 3)} from p in total variation.`);
 };

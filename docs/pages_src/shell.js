@@ -1,4 +1,5 @@
-// What the pages share: controls that are native inputs, plots on a canvas, one drawing a frame, and a check at the start.
+// What the pages share: controls that are native inputs, plots on a canvas, one drawing a frame, and a check at the
+// start.
 
 const page = { frames: [], state: {}, set: {}, draw: null, checks: {} };
 const data = JSON.parse(document.getElementById("data").textContent);
@@ -14,7 +15,8 @@ function shown(x, digits = 3) {
   let text = x === 0 ? "0" : size >= 1e5 || size < 1e-4 ? x.toExponential(digits - 1) : x.toPrecision(digits);
   if (text.includes("e") && size < 1e5 && size >= 1e-4) text = String(Math.round(x));
   const [digitsOf, power] = text.split("e");
-  return (power ? `${digitsOf} · 10${power.replace("+", "").replace(/[-\d]/g, c => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c] ?? "⁻")}` : text).replace("-", "−");
+  const raised = power?.replace("+", "").replace(/[-\d]/g, c => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c] ?? "⁻");
+  return (power ? `${digitsOf} · 10${raised}` : text).replace("-", "−");
 }
 const fixed = (x, digits = 2) => x.toFixed(digits).replace("-", "−");
 
@@ -36,7 +38,8 @@ page.redraw = () => {
 function slider(id, { label, min, max, step, value, log = false, show = x => fixed(x) }) {
   const row = element(id), count = Math.round(Math.log10(max / min) / step);
   row.classList.add("row");
-  row.innerHTML = `<label for="${id}-input">${label}</label><input type="range" id="${id}-input"><output for="${id}-input"></output>`;
+  row.innerHTML = `<label for="${id}-input">${label}</label><input type="range" id="${id}-input"><output `
+    + `for="${id}-input"></output>`;
   const input = row.querySelector("input"), output = row.querySelector("output");
   const read = () => {
     page.state[id] = log ? min * (max / min) ** (input.value / count) : Number(input.value);
@@ -125,6 +128,7 @@ page.begin = () => {
   const apart = data.checks.map(([name, args, want]) => difference(page.checks[name](...args), want));
   page.error = Math.max(...apart);
   const count = data.checks.reduce((sum, [, , want]) => sum + [want].flat().length, 0);
-  element("check").textContent = `When it opened, this page computed ${count} numbers that were computed by abp_jax when it `
+  element("check").textContent = `When it opened, this page computed ${count} numbers that were computed by abp_jax `
+    + `when it `
     + `was made. The largest difference, relative where they are above 1, is ${shown(page.error, 1)}.`;
 };

@@ -62,7 +62,10 @@ function drawStiff(x, mean, v) {
   plot.axes({ x: { range: [-7, 7], ticks: [-6, -3, 0, 3, 6], name: "z, in standard deviations" },
     y: { range: [0, top], name: "density" }, left: 14 });
   const counts = new Float64Array(56);
-  for (const value of x) { const i = Math.floor((value + 7) / width); if (i >= 0 && i < 56) counts[i] += 1 / CHAINS / width; }
+  for (const value of x) {
+    const i = Math.floor((value + 7) / width);
+    if (i >= 0 && i < 56) counts[i] += 1 / CHAINS / width;
+  }
   plot.inside(() => {
     plot.area(line, line.map(z => normal(z, 0, 1)), { colour: ink.soft });
     plot.pen.fillStyle = ink.c0;
@@ -74,7 +77,8 @@ function drawStiff(x, mean, v) {
     plot.pen.globalAlpha = 1;
     if (v > 0) plot.line(line, line.map(z => normal(z, mean, v)));
   });
-  plot.says(`The chains along the stiff direction: exact mean ${shown(mean)}, exact variance ${shown(v)}; the target has 0 and 1.`);
+  plot.says(`The chains along the stiff direction: exact mean ${shown(mean)}, exact variance ${shown(v)}; the `
+    + `target has 0 and 1.`);
 }
 
 const circle = spaced(0, 2 * Math.PI, 121);
@@ -113,17 +117,25 @@ function drawBias({ s, kappa }, preconditioned, now) {
     plot.dots([s, s], now.map(v => clamp(v, 0.1, 100)), { edge: true, radius: 5.5 });
   });
   plot.words("limit", plot.x(LIMIT) - 6, plot.box[1] + 14, { align: "right" });
-  plot.says(`Step size ${fixed(s)}; the limit is ${LIMIT}. The variance settles at ${stationary(s, kappa, preconditioned)
-    .map(v => shown(v)).join(" times the target's in the stiff direction, and ")} times in the soft one. Drag sideways to move s.`);
+  plot.says(`Step size ${fixed(s)}; the limit is ${LIMIT}. The variance settles at `
+    + `${stationary(s, kappa, preconditioned)
+      .map(v => shown(v)).join(" times the target's in the stiff direction, and ")} times in the soft one. `
+    + `Drag sideways to move s.`);
 }
 
 function explain({ s, kappa, k }, preconditioned, { variance: v }, [a]) {
-  const times = fixed(Math.abs(a)), limit = kappa > 1 && !preconditioned ? " The soft direction alone would still be stable." : "";
-  if (Math.abs(s - LIMIT) < 1e-9) return `s = 2 is the limit itself: A = −1. Every step turns the cloud over and adds 4 to its variance, without end.${limit}`;
-  if (s > LIMIT) return `s = ${fixed(s)} is beyond the limit 2: A = −${times}. Every step throws a chain to the other side, ${times} times as far `
-    + `out as it was. After ${k} steps the exact standard deviation is ${shown(Math.sqrt(v[0]))}, and there is nothing to settle at.${limit}`;
-  if (s > Math.SQRT2 + 0.005) return `A = −${times} is negative: a chain overshoots to the other side at every step, and the cloud settles too wide.`;
-  if (s > 1.39) return "A is nearly 0: a chain forgets in one step where it was. The price is a variance twice as large as it should be.";
+  const times = fixed(Math.abs(a)), limit = kappa > 1 && !preconditioned
+    ? " The soft direction alone would still be stable." : "";
+  if (Math.abs(s - LIMIT) < 1e-9) return `s = 2 is the limit itself: A = −1. Every step turns the cloud over and `
+    + `adds 4 to its variance, without end.${limit}`;
+  if (s > LIMIT) return `s = ${fixed(s)} is beyond the limit 2: A = −${times}. Every step throws a chain to the `
+    + `other side, ${times} times as far `
+    + `out as it was. After ${k} steps the exact standard deviation is ${shown(Math.sqrt(v[0]))}, and there is `
+      + `nothing to settle at.${limit}`;
+  if (s > Math.SQRT2 + 0.005) return `A = −${times} is negative: a chain overshoots to the other side at every `
+    + `step, and the cloud settles too wide.`;
+  if (s > 1.39) return "A is nearly 0: a chain forgets in one step where it was. "
+    + "The price is a variance twice as large as it should be.";
   const halved = Math.log(0.5) / Math.log(motion(s, kappa, preconditioned).A[1]);
   return `A = ${times}: the chain is stable. Along the soft direction a distance is halved in ${shown(halved, 2)} steps`
     + (halved > 20 ? ": small steps are nearly unbiased, and get nowhere." : ".");
@@ -131,12 +143,16 @@ function explain({ s, kappa, k }, preconditioned, { variance: v }, [a]) {
 
 page.draw = () => {
   const { s, kappa, k } = page.state, preconditioned = page.state.kind === "preconditioned";
-  const x = chains(s, kappa, preconditioned, k), now = law(s, kappa, preconditioned, k), { A } = motion(s, kappa, preconditioned);
+  const x = chains(s, kappa, preconditioned, k), now = law(s, kappa, preconditioned, k);
+  const { A } = motion(s, kappa, preconditioned);
   const measured = x.map(variance), end = stationary(s, kappa, preconditioned);
   drawStiff(x[0], now.mean[0], now.variance[0]);
   drawPlane(x, now, kappa);
   drawBias(page.state, preconditioned, measured);
-  const halved = a => { const n = Math.log(0.5) / Math.log(Math.abs(a)); return n > 0 ? shown(Math.max(n, 0.01), 2) : "never"; };
+  const halved = a => {
+    const n = Math.log(0.5) / Math.log(Math.abs(a));
+    return n > 0 ? shown(Math.max(n, 0.01), 2) : "never";
+  };
   fill("numbers", ["stiff", "soft"].map((name, i) =>
     [name, fixed(A[i], 3), halved(A[i]), shown(now.variance[i], 4), shown(measured[i], 4), shown(end[i], 4)]));
   says(explain(page.state, preconditioned, now, A), s >= LIMIT);
