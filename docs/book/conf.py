@@ -24,7 +24,14 @@ extensions = [
     "offline",
 ]
 root_doc = "README"
-include_patterns = ["README.md", "CONTRIBUTING.md", "data/*/CREDITS.md", "notebooks/*.ipynb", "docs/book/**.md"]
+include_patterns = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "data/*/CREDITS.md",
+    "notebooks/*.ipynb",
+    "docs/book/**.md",
+    "docs/book/teaching/*.ipynb",
+]
 exclude_patterns = [".*", "build", "dist", "**/.ipynb_checkpoints"]
 
 references = HERE / "references.bib"

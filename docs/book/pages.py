@@ -32,9 +32,10 @@ def parts():
 
 
 def documents(folder):
-    """Returns the texts of a folder, by name."""
-    files = sorted(file.relative_to(ROOT).with_suffix("").as_posix() for file in ROOT.glob(f"{folder}/*.md"))
-    return [file for file in files if file != WITHOUT_A_KERNEL]
+    """Returns the texts and notebooks of a folder, by name."""
+    files = [file for kind in ("md", "ipynb") for file in ROOT.glob(f"{folder}/*.{kind}")]
+    names = sorted(file.relative_to(ROOT).with_suffix("").as_posix() for file in files)
+    return [name for name in names if name != WITHOUT_A_KERNEL]
 
 
 def pages_without_kernel():
@@ -66,7 +67,7 @@ def shows_widget(cell):
 
 def note(docname, cell):
     """Returns the cell that stands in the place of the widget of a cell."""
-    text = "This cell shows a widget, which needs a running kernel: see [how to run the course](../README.md#run-it)."
+    text = "This cell shows a widget, which needs a running kernel: see [how to run the course](/README.md#run-it)."
     name = IN_PLACE.get(docname) if "LatentExplorer(" in "".join(cell["source"]) else None
     frames = [frame(file, title, "../") for file, title in pages_without_kernel().items() if file.stem == name]
     text += " Here is one like it that runs in any browser." if frames else ""
@@ -96,9 +97,9 @@ def complete(app, docname, source):
         source[0] += "\n" + toctrees()
     elif docname == WITHOUT_A_KERNEL:
         source[0] += "\n" + list_pages_without_kernel()
-    elif docname.startswith("notebooks/"):
+    if app.env.doc2path(docname).suffix == ".ipynb":
         source[0] = json.dumps(complete_notebook(docname, json.loads(source[0])))
-    if not docname.startswith("notebooks/"):
+    else:
         source[0] = link_pages(source[0])
 
 
