@@ -34,10 +34,9 @@ include_patterns = [
 ]
 exclude_patterns = [".*", "build", "dist", "**/.ipynb_checkpoints"]
 
-references = HERE / "references.bib"
-if references.exists():
+if (HERE / "references.bib").exists():
     extensions.append("sphinxcontrib.bibtex")
-    bibtex_bibfiles = [references.relative_to(ROOT).as_posix()]
+    bibtex_bibfiles = ["references.bib"]
 
 nb_execution_mode = "off"
 nb_code_prompt_show = "Show the setup"  # of the only cells that are folded
