@@ -13,7 +13,10 @@ ROW = re.compile(r"^\| *(.*?) *\| *\[\d\d [^\]]*\]\((notebooks/\w+)\.ipynb\)", r
 LINK = re.compile(r"\[([^\]]+)\]\(([\w./-]+\.html)\)")
 WITHOUT_A_KERNEL = "docs/book/without_a_kernel"
 WIDGET = re.compile(r"[a-z_]+|(?:[a-z_]+\.)*[A-Z]\w*\(.*\)")  # the last line of a cell: explorer, or MaskViewer(...)
-FRAME = '<iframe class="without-kernel" src="{}" title="{}" loading="lazy"></iframe>'
+FRAME = '<iframe class="without-kernel" src="{}" title="{}" loading="lazy" onload="{}"></iframe>'
+AS_HIGH_AS_ITS_PAGE = (
+    "const page = this.contentDocument; if (page) this.style.height = page.body.scrollHeight + 40 + 'px'"
+)
 IN_PLACE = {"notebooks/00_start_here": "explorer", "notebooks/06_latent_explorer": "explorer"}
 
 
@@ -45,7 +48,7 @@ def pages_without_kernel():
 
 
 def frame(file, title, folder):
-    return FRAME.format(f"{folder}docs/{file.name}", html.escape(title, quote=True))
+    return FRAME.format(f"{folder}docs/{file.name}", html.escape(title, quote=True), AS_HIGH_AS_ITS_PAGE)
 
 
 def toctrees():
