@@ -11,6 +11,7 @@ from docutils import nodes
 ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"^\| *(.*?) *\| *\[\d\d [^\]]*\]\((notebooks/\w+)\.ipynb\)", re.MULTILINE)
 LINK = re.compile(r"\[([^\]]+)\]\(([\w./-]+\.html)\)")
+TO_NOTEBOOK = re.compile(r'href="(\.\./notebooks/\w+)\.ipynb"')
 WITHOUT_A_KERNEL = "docs/book/without_a_kernel"
 WIDGET = re.compile(r"[a-z_]+|(?:[a-z_]+\.)*[A-Z]\w*\(.*\)")  # the last line of a cell: explorer, or MaskViewer(...)
 FRAME = '<iframe class="without-kernel" src="{}" title="{}" loading="lazy" onload="{}"></iframe>'
@@ -116,12 +117,13 @@ def fold_solutions(app, doctree):
 
 
 def copy_pages(app, error):
-    """Copies the pages without a kernel, and makes the README's page the first."""
+    """Copies the pages without a kernel, with links to the book's pages, and makes the README's page the first."""
     if error is None:
         out = Path(app.outdir)
         (out / "docs").mkdir(exist_ok=True)
         for file in pages_without_kernel():
-            shutil.copy(file, out / "docs")
+            text = TO_NOTEBOOK.sub(r'href="\1.html" target="_top"', file.read_text("utf-8"))
+            (out / "docs" / file.name).write_text(text, "utf-8")
         shutil.copy(out / f"{app.config.root_doc}.html", out / "index.html")
 
 
