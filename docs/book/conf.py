@@ -24,13 +24,19 @@ extensions = [
     "offline",
 ]
 root_doc = "README"
-include_patterns = ["README.md", "CONTRIBUTING.md", "data/*/CREDITS.md", "notebooks/*.ipynb", "docs/book/**.md"]
+include_patterns = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "data/*/CREDITS.md",
+    "notebooks/*.ipynb",
+    "docs/book/**.md",
+    "docs/book/teaching/*.ipynb",
+]
 exclude_patterns = [".*", "build", "dist", "**/.ipynb_checkpoints"]
 
-references = HERE / "references.bib"
-if references.exists():
+if (HERE / "references.bib").exists():
     extensions.append("sphinxcontrib.bibtex")
-    bibtex_bibfiles = [references.relative_to(ROOT).as_posix()]
+    bibtex_bibfiles = ["references.bib"]
 
 nb_execution_mode = "off"
 nb_code_prompt_show = "Show the setup"  # of the only cells that are folded

@@ -11,9 +11,13 @@ from docutils import nodes
 ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"^\| *(.*?) *\| *\[\d\d [^\]]*\]\((notebooks/\w+)\.ipynb\)", re.MULTILINE)
 LINK = re.compile(r"\[([^\]]+)\]\(([\w./-]+\.html)\)")
+TO_NOTEBOOK = re.compile(r'href="(\.\./notebooks/\w+)\.ipynb"')
 WITHOUT_A_KERNEL = "docs/book/without_a_kernel"
 WIDGET = re.compile(r"[a-z_]+|(?:[a-z_]+\.)*[A-Z]\w*\(.*\)")  # the last line of a cell: explorer, or MaskViewer(...)
-FRAME = '<iframe class="without-kernel" src="{}" title="{}" loading="lazy"></iframe>'
+FRAME = '<iframe class="without-kernel" src="{}" title="{}" loading="lazy" onload="{}"></iframe>'
+AS_HIGH_AS_ITS_PAGE = (
+    "const page = this.contentDocument; if (page) this.style.height = page.body.scrollHeight + 40 + 'px'"
+)
 IN_PLACE = {"notebooks/00_start_here": "explorer", "notebooks/06_latent_explorer": "explorer"}
 
 
@@ -32,9 +36,10 @@ def parts():
 
 
 def documents(folder):
-    """Returns the texts of a folder, by name."""
-    files = sorted(file.relative_to(ROOT).with_suffix("").as_posix() for file in ROOT.glob(f"{folder}/*.md"))
-    return [file for file in files if file != WITHOUT_A_KERNEL]
+    """Returns the texts and notebooks of a folder, by name."""
+    files = [file for kind in ("md", "ipynb") for file in ROOT.glob(f"{folder}/*.{kind}")]
+    names = sorted(file.relative_to(ROOT).with_suffix("").as_posix() for file in files)
+    return [name for name in names if name != WITHOUT_A_KERNEL]
 
 
 def pages_without_kernel():
@@ -44,7 +49,7 @@ def pages_without_kernel():
 
 
 def frame(file, title, folder):
-    return FRAME.format(f"{folder}docs/{file.name}", html.escape(title, quote=True))
+    return FRAME.format(f"{folder}docs/{file.name}", html.escape(title, quote=True), AS_HIGH_AS_ITS_PAGE)
 
 
 def toctrees():
@@ -66,7 +71,7 @@ def shows_widget(cell):
 
 def note(docname, cell):
     """Returns the cell that stands in the place of the widget of a cell."""
-    text = "This cell shows a widget, which needs a running kernel: see [how to run the course](../README.md#run-it)."
+    text = "This cell shows a widget, which needs a running kernel: see [how to run the course](/README.md#run-it)."
     name = IN_PLACE.get(docname) if "LatentExplorer(" in "".join(cell["source"]) else None
     frames = [frame(file, title, "../") for file, title in pages_without_kernel().items() if file.stem == name]
     text += " Here is one like it that runs in any browser." if frames else ""
@@ -96,9 +101,9 @@ def complete(app, docname, source):
         source[0] += "\n" + toctrees()
     elif docname == WITHOUT_A_KERNEL:
         source[0] += "\n" + list_pages_without_kernel()
-    elif docname.startswith("notebooks/"):
+    if app.env.doc2path(docname).suffix == ".ipynb":
         source[0] = json.dumps(complete_notebook(docname, json.loads(source[0])))
-    if not docname.startswith("notebooks/"):
+    else:
         source[0] = link_pages(source[0])
 
 
@@ -112,12 +117,13 @@ def fold_solutions(app, doctree):
 
 
 def copy_pages(app, error):
-    """Copies the pages without a kernel, and makes the README's page the first."""
+    """Copies the pages without a kernel, with links to the book's pages, and makes the README's page the first."""
     if error is None:
         out = Path(app.outdir)
         (out / "docs").mkdir(exist_ok=True)
         for file in pages_without_kernel():
-            shutil.copy(file, out / "docs")
+            text = TO_NOTEBOOK.sub(r'href="\1.html" target="_top"', file.read_text("utf-8"))
+            (out / "docs" / file.name).write_text(text, "utf-8")
         shutil.copy(out / f"{app.config.root_doc}.html", out / "index.html")
 
 
