@@ -6,7 +6,6 @@ iterations were chosen with the validation images of seed 0.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -17,7 +16,6 @@ from jax.scipy.special import logsumexp
 from scipy.optimize import minimize_scalar
 
 from abp_jax import factor_analysis
-from abp_jax.evaluation import lattice
 from abp_jax.relatives import adversarial, critics
 from abp_jax.relatives.bits import Split
 from experiments import latent_models
@@ -64,8 +62,8 @@ def decoder(learn: Callable) -> Callable:
 
 def best_sigma(f: nnx.Module, images: np.ndarray) -> float:
     """Returns the sigma of the highest mean log p(y) on a lattice."""
-    loss = _minus_log_p(f, images)
-    found = minimize_scalar(lambda log_sigma: loss(np.exp(log_sigma)), bounds=np.log(SIGMAS), method="bounded")
+    loss = lambda log_sigma: -latent_models.mean_log_p(f, images, np.exp(log_sigma))
+    found = minimize_scalar(loss, bounds=np.log(SIGMAS), method="bounded")
     return float(np.exp(found.x))
 
 
@@ -76,8 +74,7 @@ def adversary(
     spread = sigma * np.geomspace(0.7, 2, 5)
 
     def score(result):
-        loss = _minus_log_p(result.generator, split.valid)
-        return -min(loss(s) for s in spread)
+        return max(latent_models.mean_log_p(result.generator, split.valid, s) for s in spread)
 
     best = latent_models.Best(score)
     adversarial.fit_gan(
@@ -156,15 +153,3 @@ def _log_joint(found: Mixture, y: jax.Array):
 
 def _squares(y: jax.Array, means: jax.Array):
     return jnp.sum(y**2, axis=1)[:, None] - 2 * y @ means.T + jnp.sum(means**2, axis=1)[None, :]
-
-
-def _minus_log_p(f: nnx.Module, images: np.ndarray) -> Callable:
-    """Returns sigma -> minus the mean of log p(y) on a lattice."""
-    z = jnp.asarray(lattice.points(latent_models.SPACING, latent_models.HALF_WIDTH), jnp.float32)
-    graphdef, params = nnx.split(f)
-    return lambda sigma: -float(jnp.mean(_on_lattice(graphdef, params, z, jnp.asarray(images), sigma)))
-
-
-@partial(jax.jit, static_argnums=0)
-def _on_lattice(graphdef, params, z, images, sigma):
-    return lattice.log_evidence(nnx.merge(graphdef, params), z, images, sigma, latent_models.SPACING)

@@ -126,11 +126,15 @@ def log_evidence(f: nnx.Module, images: np.ndarray, sigma: model.Noise) -> np.nd
 
 def lattice_score(images: np.ndarray, sigma: model.Noise, result) -> float:
     """The mean of log p over the images, on a lattice that is fine enough to choose by."""
-    z = jnp.asarray(lattice.points(SPACING, HALF_WIDTH, result.generator.latent_dim), jnp.float32)
-    return float(jnp.mean(_on_lattice(*nnx.split(result.generator), z, images, sigma)))
+    return mean_log_p(result.generator, images, sigma)
 
 
-@partial(jax.jit, static_argnums=(0, 4))
+def mean_log_p(f: nnx.Module, images: np.ndarray, sigma: model.Noise) -> float:
+    z = jnp.asarray(lattice.points(SPACING, HALF_WIDTH, f.latent_dim), jnp.float32)
+    return float(jnp.mean(_on_lattice(*nnx.split(f), z, jnp.asarray(images), sigma)))
+
+
+@partial(jax.jit, static_argnums=0)
 def _on_lattice(graphdef, params, z, images, sigma):
     return lattice.log_evidence(nnx.merge(graphdef, params), z, images, sigma, SPACING)
 

@@ -225,7 +225,7 @@ WITH_PATHS = {
         g, np.zeros((3, 8, 8, 3)), 1, key=jax.random.key(0), checkpoint_dir="~/run", whitening=False, progress=False
     ),
     "relatives.rows.load": lambda g, z: rows.load("~/experiments"),
-    "relatives.rows.load_grey": None,  # as load
+    "relatives.rows.load_grey": lambda g, z: rows.load_grey("~/experiments"),
     "training.session.begin_or_continue": None,  # of fit
     "training.checkpoints.save": None,
     "training.checkpoints.restore": None,
