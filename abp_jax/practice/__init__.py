@@ -1,10 +1,15 @@
 """Exercises of the course that say right or wrong, with hints: `check("03.2", answer)`.
 
 - exercises: what an exercise is, and check
-- page_01 to page_04: those of each page, a short function each that computes the answer with the library
+- page_01 and so on: those of each page, a short function each that computes the answer with the library
 """
 
-from abp_jax.practice import page_01, page_02, page_03, page_04
+import importlib
+import pkgutil
+
 from abp_jax.practice.exercises import EXERCISES, Exercise, Reply, check, forget
 
-__all__ = ["EXERCISES", "Exercise", "Reply", "check", "forget", "page_01", "page_02", "page_03", "page_04"]
+__all__ = ["EXERCISES", "Exercise", "Reply", "check", "forget"]
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")  # a page registers its exercises

@@ -10,30 +10,10 @@ import pytest
 
 import abp_jax as abp
 from abp_jax.practice import EXERCISES, exercises
+from tests.practice.near_misses import WRONG
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 PAGES = sorted({name[:2] for name in EXERCISES})
-
-# Of each exercise, from its right answer, what one gets by a typical slip.
-WRONG = {
-    "01.1": lambda r: [[r[0] ** 2, r[1]], [r[0], 1 - r[1]], [r[0], (1 + r[1]) / 2]],  # variance; pull; half of the pull
-    "01.2": lambda r: [
-        lambda v: 1 - 1 / v,
-        lambda v: 1 - 2 / v,
-        lambda v: 1 / (v + 1),
-    ],  # from below; near the goal; rest
-    "01.3": lambda r: [r**2, r * np.sqrt(11 / 10), 0.3],  # its square; sums over n - 1; the page's
-    "01.4": lambda r: ["likelihood", "images"],
-    "02.1": lambda r: [lambda s: 1 / (1 - s**2 / 4), lambda s: 1 / (2 - s), lambda s: 0.5],  # with the half; s; s -> 0
-    "02.2": lambda r: [r * [0.5, 1, 1, 1], r + [0, 0, 1, 0], r + [0, 0, 0, 1], r * [1, 0.5, 1, 1]],
-    "02.3": lambda r: [2.0, -r, r / 2, 1.0],  # the arc; sign; half; a radius
-    "03.1": lambda r: [2 * r, r / 2, -r],  # without the half; twice; sign
-    "03.2": lambda r: [r[::-1], r / 2, r - 0.5**2],  # order; noise not squared; w^2 alone
-    "03.3": lambda r: [[1.0, 1.0], r - 1, np.sqrt(r), r[::-1]],  # exact samples; the excess; the divisor of z; order
-    "04.1": lambda r: [2 * r, -r, r[::-1]],  # without the half; sign; order
-    "04.2": lambda r: [lambda t: r(t) + 1, lambda t: -r(t), lambda t: 2 - t],  # the centre's distance; sign
-    "04.3": lambda r: [r[::-1], 3 * r, [r[0], r[1] - r[0]], np.sqrt(r)],  # order; a sum; the spread alone; a root
-}
 
 
 @pytest.fixture(autouse=True)
