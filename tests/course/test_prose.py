@@ -23,10 +23,8 @@ ALLOWED: dict[str, dict[str, str]] = {
     "09": {"41": "the library's grid", "56": "a volume"},
     "10": {"1,024": "32 * 32"},
     "11": {
-        "64": "dimensions of its generator",
         "1,024": "32 * 32",
         "200": "the library's",
-        "16": "an exercise",
     },
     "12": {"200": "the record's setting", "256": "16 * 16"},
     "13": {"0.07": "the record's setting"},
