@@ -93,7 +93,7 @@ def sizes_of_z() -> np.ndarray:
     "Start with s and put s = 3.4445 s - 4.7750 s^3 + 2.0315 s^5 five times; return what comes out.",
 )
 def newton_schulz() -> Callable:
-    """A function of s: what five steps of Newton and Schulz make of a singular value s."""
+    """A function of s: what the five Newton-Schulz steps make of a singular value s."""
 
     def after(s: float) -> float:
         return float(optimizers.orthogonal(jnp.diag(jnp.array([s, (1 - s**2) ** 0.5])))[0, 0])  # of norm 1
