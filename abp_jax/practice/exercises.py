@@ -27,8 +27,13 @@ class Numbers(NamedTuple):
             raise ValueError(f"the answer is {_shape(right)}; yours is {_shape(answer)}.")
         near = np.abs(answer - right) <= self.relative * np.abs(right)
         if near.all():
-            return True, f"Within {self.relative:.1%} of what the library computes."
+            return True, f"{self.nearness.capitalize()} what the library computes."
         return False, f"Of {near.size} numbers {near.sum()} right." if near.size > 1 else ""
+
+    @property
+    def nearness(self) -> str:
+        """How near a right answer is, in words."""
+        return f"within {self.relative:.1%} of" if self.relative else "exactly"
 
 
 class Choice(NamedTuple):
@@ -64,10 +69,7 @@ class Function(NamedTuple):
                 raise ValueError(f"your function fails at ({given}): {type(error).__name__}: {error}") from error
             if not self.within.judge(right(*arguments), value)[0]:
                 return False, f"It is wrong at ({given})."
-        return (
-            True,
-            f"At {len(self.inputs)} inputs within {self.within.relative:.1%} of what the library computes.",
-        )
+        return True, f"At {len(self.inputs)} inputs {self.within.nearness} what the library computes."
 
 
 class Exercise(NamedTuple):
