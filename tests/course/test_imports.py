@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "images": {"images", "spine"},
     "training": BELOW_TRAINING,
     "evaluation": {"evaluation", "spine", "images", "compilation"},
-    "practice": {"practice", "spine", "images", "evaluation", "relatives", "training"},
+    "practice": {"practice", "spine", "images", "evaluation", "training", "relatives"},
     "relatives": {"relatives", "spine", "images", "evaluation", "compilation", "training", "widgets"},
     "widgets": {"widgets", "compilation", "evaluation", "training", "spine", "images", "fitting"},
 }
