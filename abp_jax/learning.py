@@ -129,7 +129,7 @@ def noise_level(state: ABPState, sigma: float | Callable | None) -> jax.Array | 
 
 
 def next_sigma(sigma: jax.Array, mean_square: jax.Array, fraction: jax.Array) -> jax.Array:
-    """Returns sigma after its own learning step: sigma^2 <- (1 - rho) sigma^2 + rho E |y - f(z)|^2 / D.
+    """Returns sigma after its own learning step: sigma^2 <- (1 - nu) sigma^2 + nu E |y - f(z)|^2 / D.
 
     The sigma^2 at which E log p(y, z) is highest is E |y - f(z)|^2 / D, with z from p(z | y). In factor analysis,
 
@@ -141,7 +141,7 @@ def next_sigma(sigma: jax.Array, mean_square: jax.Array, fraction: jax.Array) ->
 
     Args:
       sigma, mean_square: scalars; the latter is |y - f(z)|^2 / D averaged over a batch, at the z that the chains drew.
-      fraction: rho, the batch's share of all the examples, from 0 to 1: each pass over the data forgets the one before.
+      fraction: nu, the batch's share of all the examples, from 0 to 1: each pass over the data forgets the one before.
     """
     return jnp.sqrt((1 - fraction) * sigma**2 + fraction * mean_square)
 
