@@ -15,7 +15,7 @@ NUM_IMAGES, NUM_ITERATIONS, NUM_STEPS = 1000, 150, 20
 
 @exercise(
     "15.1",
-    Function([(1,), (2,), (3,), (4,)], Numbers(1e-6)),
+    Function([(1,), (2,), (3,), (4,)], Numbers(1e-3)),
     "One layer makes a patch of 5 x 5 of one pixel. How far apart do the patches of two neighbouring pixels lie?",
     "A row of r pixels becomes r patches of width 5, each two pixels further than the one before.",
     "So r becomes 2 (r - 1) + 5 = 2 r + 3. Begin with r = 1, or solve it: r + 3 doubles in each layer.",
