@@ -9,8 +9,8 @@ import jax
 import numpy as np
 from flax import nnx
 
-from abp_jax import ConvGenerator
 from abp_jax import factor_analysis as fa
+from abp_jax.generators import ConvGenerator
 from abp_jax.images.data import data_folder
 from abp_jax.images.datasets import load_fashion_mnist
 from abp_jax.practice.exercises import Function, Numbers, exercise

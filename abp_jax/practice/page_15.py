@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from abp_jax import ConvGenerator, langevin, layers
+from abp_jax import langevin, layers
+from abp_jax.generators import ConvGenerator
 from abp_jax.practice.exercises import Function, Numbers, exercise
 
 NUM_IMAGES, NUM_ITERATIONS, NUM_STEPS = 1000, 150, 20
