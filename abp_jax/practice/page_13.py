@@ -1,6 +1,5 @@
 """Exercises of page 13, against PCA: what principal components leave, by their exact errors on the page's images."""
 
-import json
 from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
@@ -11,9 +10,8 @@ from flax import nnx
 
 from abp_jax import factor_analysis as fa
 from abp_jax.generators import ConvGenerator
-from abp_jax.images.data import data_folder
-from abp_jax.images.datasets import load_fashion_mnist
 from abp_jax.practice.exercises import Function, Numbers, exercise
+from abp_jax.training import records
 
 
 class Components(NamedTuple):
@@ -41,14 +39,14 @@ class Components(NamedTuple):
 @cache
 def split(seed: int) -> Components:
     """PCA of the thousand images that the runs of a seed learned."""
-    order = np.random.default_rng(seed).permutation(10_000)
-    images = load_fashion_mnist()[order[:1600]].reshape(1600, -1).astype(float)
-    mean = images[:1000].mean(axis=0)
-    centred = images[:1000] - mean
+    splits = records.against_pca_splits((20, seed))
+    learned, test = (splits[part].images.reshape(-1, 1024).astype(float) for part in ("learned", "test"))
+    mean = learned.mean(axis=0)
+    centred = learned - mean
     squares, left = np.linalg.eigh(centred @ centred.T)
     squares, left = squares[::-1], left[:, :-301:-1]
     directions = left.T @ centred / np.sqrt(squares[:300, None])
-    return Components(mean, directions, squares / 1000, images[1300:])
+    return Components(mean, directions, squares / 1000, test)
 
 
 @exercise(
@@ -62,8 +60,7 @@ def split(seed: int) -> Components:
 )
 def columns_and_images() -> list[float]:
     """The columns that PCA needs to match the generator of split 1, and the images at which the numbers are equal."""
-    record = json.loads((data_folder() / "experiments" / "against_pca.json").read_text("utf-8"))
-    to_match = record["against_pca d=20 seed=1"]["result"]["test"]
+    to_match = records.load_experiment("against_pca").results[20, 1]["test"]
     columns = int(np.argmax(split(1).errors() <= to_match))
     network = nnx.eval_shape(lambda: ConvGenerator(20, 32, 16, 1, rngs=nnx.Rngs(0)))
     weights = sum(w.size for w in jax.tree.leaves(nnx.state(network)))

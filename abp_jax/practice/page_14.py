@@ -1,6 +1,5 @@
 """Exercises of page 14, incomplete data: masks and projections of linear models, and the errors on record."""
 
-import json
 from collections.abc import Callable
 
 import jax
@@ -8,9 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from abp_jax import factor_analysis as fa
-from abp_jax.images.data import data_folder
-from abp_jax.images.datasets import load_fashion_mnist
 from abp_jax.practice.exercises import Function, Numbers, exercise
+from abp_jax.training import records
 
 
 @exercise(
@@ -65,7 +63,7 @@ def error_of_a_mean() -> Callable:
 )
 def errors_of_a_ratio() -> list[float]:
     """Behind P.7, on test images: the standard error of generator over PCA, paired and if the images were others."""
-    record = json.loads((data_folder() / "experiments" / "incomplete.json").read_text("utf-8"))["P.7"]["result"]
+    record = records.load_experiment("incomplete").results["P.7"]
     ours, theirs = (np.array(record[name]["test"]) for name in ("generator", "pca"))
     r = ours.mean() / theirs.mean()
     covariance = np.cov(ours, theirs) / len(ours)
@@ -82,6 +80,6 @@ def errors_of_a_ratio() -> list[float]:
 )
 def least_squares_error() -> Callable:
     """A function of m: the expected error per pixel of least squares, from m random projections of the test images."""
-    images = load_fashion_mnist(1700)[1200:]
+    images = records.incomplete_splits("P.7")["test"].images
     above_black = float(np.mean((images + 1) ** 2))
     return lambda m: (1 - m / images[0].size) * above_black
