@@ -11,8 +11,8 @@ function logP(x, apart, share) {
   return Math.log(share) + normalLog(x, -apart / 2, HUMP) + softplus(odds + slope * x);
 }
 
-// E softplus(m + s u) for a normal u, and its derivatives: a sum over a grid of u. The poles of softplus are pi from the
-// line, so the error of a grid with the step h is about exp(-2 pi^2 / (s h)): the larger s, the finer it is.
+// E softplus(m + s u) for a normal u, and its derivatives: a sum over a grid of u. Softplus is smooth up to pi from the
+// real line, so a grid with the step h is wrong by about exp(-2 pi^2 / (s h)): the larger s, the finer it is.
 const FINEST = 1 / 128, HALF = 9 / FINEST;
 const NORMAL = Float64Array.from({ length: 2 * HALF + 1 }, (_, i) => Math.exp(-0.5 * ((i - HALF) * FINEST) ** 2));
 function softplusMean(m, s) {
