@@ -92,4 +92,5 @@ def with_colours(pictures: list[Image.Image], num: int) -> list[Image.Image]:
     for i, picture in enumerate(pictures):
         together.paste(picture, (0, i * height))
     palette = together.quantize(num)
+    palette.putpalette([255 if value > 250 else value for value in palette.getpalette()])  # white stays white
     return [picture.quantize(palette=palette, dither=Image.Dither.NONE).convert("RGB") for picture in pictures]

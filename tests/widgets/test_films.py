@@ -41,6 +41,7 @@ def test_frames_come_in_order_and_the_last_one_stays():
     film = abp.film(new_figure(), square, range(6), alt=ALT, seconds=0.15, still=2)
     assert frames_of(film.moving) == ([0, 1, 2, 3, 4, 5], [150] * 5 + [3000])
     assert frames_of(film.still)[0] == [2]
+    assert Image.open(io.BytesIO(film.still)).convert("L").getextrema() == (0, 255)  # black and white, as drawn
     assert plt.get_fignums() == []  # nothing that a notebook would show once more
 
 
