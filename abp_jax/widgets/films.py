@@ -92,5 +92,7 @@ def with_colours(pictures: list[Image.Image], num: int) -> list[Image.Image]:
     for i, picture in enumerate(pictures):
         together.paste(picture, (0, i * height))
     palette = together.quantize(num)
-    palette.putpalette([255 if value > 250 else value for value in palette.getpalette()])  # white stays white
+    colours = np.reshape(palette.getpalette(), (-1, 3))
+    colours[np.all(colours >= 248, axis=1)] = 255  # white stays white: Pillow tells colours apart in steps of 8
+    palette.putpalette(colours.ravel().tolist())
     return [picture.quantize(palette=palette, dither=Image.Dither.NONE).convert("RGB") for picture in pictures]

@@ -41,8 +41,14 @@ def test_frames_come_in_order_and_the_last_one_stays():
     film = abp.film(new_figure(), square, range(6), alt=ALT, seconds=0.15, still=2)
     assert frames_of(film.moving) == ([0, 1, 2, 3, 4, 5], [150] * 5 + [3000])
     assert frames_of(film.still)[0] == [2]
-    assert Image.open(io.BytesIO(film.still)).convert("L").getextrema() == (0, 255)  # black and white, as drawn
     assert plt.get_fignums() == []  # nothing that a notebook would show once more
+
+
+def test_white_stays_white():
+    """Though other colours are near it, and a film has few."""
+    near = np.random.default_rng(0).uniform(0.9, 1.0, (10, 120, 3))
+    film = abp.film(new_figure(), lambda frame: plt.gcf().figimage(near, yo=10), range(2), alt="white below")
+    assert Image.open(io.BytesIO(film.still)).convert("RGB").getpixel((60, 18)) == (255, 255, 255)
 
 
 def test_it_is_still_until_it_is_asked_to_play():
