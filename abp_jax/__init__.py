@@ -21,7 +21,7 @@ Beside it:
 - relatives: other models, each with an exact answer. Of bits, from Bayesian networks to MADE; of images, from the
   variational autoencoder to the DCGAN; imported when first used
 - practice: exercises that say right or wrong, with hints (check); imported when first used
-- widgets: what is on the screen. explorer, laboratory, monitor; imported when first used
+- widgets: what is on the screen. explorer, laboratory, monitor, films; imported when first used
 """
 
 import importlib
@@ -79,6 +79,7 @@ _ON_FIRST_USE = {  # name: where it is
     "check": "practice",
     "explorer": "widgets",
     "export_explorer": "widgets.explorer",
+    "film": "widgets.films",
     "laboratory": "widgets",
     "monitor": "widgets",
     "plots": "",
@@ -96,7 +97,7 @@ def __getattr__(name):
     if name not in _ON_FIRST_USE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     where = ".".join(filter(None, [__name__, _ON_FIRST_USE[name]]))
-    if name[0].islower() and name not in ("check", "export_explorer"):
+    if name[0].islower() and name not in ("check", "export_explorer", "film"):
         return importlib.import_module(f"{where}.{name}")
     return getattr(importlib.import_module(where), name)
 

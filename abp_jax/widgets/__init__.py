@@ -1,4 +1,4 @@
-"""What is on the screen: explorer/, laboratory/, monitor/, and images as bytes (encoding)."""
+"""What is on the screen: explorer/, laboratory/, monitor/, films, and images as bytes (encoding)."""
 
 from abp_jax.training.devices import describe_device
 from abp_jax.widgets.encoding import png

@@ -1,5 +1,6 @@
 """The order of the book's pages, after the README's map, and what a page without a kernel shows in a widget's place."""
 
+import functools
 import html
 import json
 import re
@@ -42,6 +43,7 @@ def documents(folder):
     return [name for name in names if name != WITHOUT_A_KERNEL]
 
 
+@functools.cache
 def pages_without_kernel():
     """Returns the pages of docs/ that run in any browser, and their titles."""
     files = sorted((ROOT / "docs").glob("*.html"))
@@ -81,13 +83,24 @@ def note(docname, cell):
 
 def complete_notebook(docname, notebook):
     """Folds the first code cell, the same on all pages, and says what stands in the place of a widget."""
-    cells = []
+    cells, shown = [], {IN_PLACE.get(docname)}
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
-            cell["source"] = link_pages("".join(cell["source"]))
+            cell["source"] = link_pages(embed("".join(cell["source"]), shown))
         cells += [cell, note(docname, cell)] if shows_widget(cell) else [cell]
     next(cell for cell in cells if cell["cell_type"] == "code")["metadata"]["tags"] = ["hide-cell"]
     return notebook | {"cells": cells}
+
+
+def embed(text, shown):
+    """Shows a page without a kernel below the first paragraph that links it, if it is not among those shown."""
+    pages = {file.stem: frame(file, title, "../") for file, title in pages_without_kernel().items()}
+    blocks = []
+    for paragraph in text.split("\n\n"):
+        linked = {Path(address).stem for _, address in LINK.findall(paragraph)} - shown
+        blocks += [paragraph, *(pages[name] for name in sorted(linked & set(pages)))]
+        shown |= linked
+    return "\n\n".join(blocks)
 
 
 def link_pages(text):

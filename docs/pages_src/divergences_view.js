@@ -13,58 +13,69 @@ plots.reverse.drag(place);
 
 const LEVELS = [0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32];
 
-// Marching squares: the line where the values, bent straight along the edges of a cell, have a level.
-function contour(values, level) {
-  const lines = [];
+// Marching squares: the line where the values, bent straight along the edges of a cell, have a level. The ends of its
+// pieces are shares of the plane's sides: x, y, x, y and so on; two pieces a cell and level at most.
+const MOST = 2 * 4 * LEVELS.length * (ROWS - 1) * (COLUMNS - 1);
+function contours(values, lines) {
+  let count = 0;
   for (let r = 0; r + 1 < ROWS; r++) for (let c = 0; c + 1 < COLUMNS; c++) {
-    const corners = [[r, c], [r, c + 1], [r + 1, c + 1], [r + 1, c]], ends = [];
-    for (let e = 0; e < 4; e++) {
-      const [[r0, c0], [r1, c1]] = [corners[e], corners[(e + 1) % 4]];
-      const [a, b] = [values[r0 * COLUMNS + c0], values[r1 * COLUMNS + c1]];
-      if ((a < level) === (b < level)) continue;
-      const t = (level - a) / (b - a), row = r0 + t * (r1 - r0), column = c0 + t * (c1 - c0);
-      ends.push([MEANS[0] + (MEANS[1] - MEANS[0]) * column / (COLUMNS - 1),
-        WIDTHS[0] * (WIDTHS[1] / WIDTHS[0]) ** (row / (ROWS - 1))]);
+    const i = r * COLUMNS + c, a = values[i], b = values[i + 1], d = values[i + COLUMNS + 1], e = values[i + COLUMNS];
+    const low = Math.min(a, b, d, e), high = Math.max(a, b, d, e);
+    for (const level of LEVELS) {
+      if (level <= low || level > high) continue;
+      const end = (x, y) => { lines[count++] = x / (COLUMNS - 1); lines[count++] = y / (ROWS - 1); };
+      if ((a < level) !== (b < level)) end(c + (level - a) / (b - a), r);
+      if ((b < level) !== (d < level)) end(c + 1, r + (level - b) / (d - b));
+      if ((d < level) !== (e < level)) end(c + (level - e) / (d - e), r + 1);
+      if ((e < level) !== (a < level)) end(c, r + (level - a) / (e - a));
     }
-    for (let e = 0; e + 1 < ends.length; e += 2) lines.push([ends[e], ends[e + 1]]);
   }
-  return lines;
+  return count;
 }
 
-function shade(values) {  // dark where the divergence is low, a pixel for each value; the browser smooths it
-  const picture = document.createElement("canvas"), [r, g, b] = ink.c1.match(/[\da-f]{2}/gi).map(x => parseInt(x, 16));
-  [picture.width, picture.height] = [COLUMNS, ROWS];
-  const pixels = new ImageData(COLUMNS, ROWS);
-  values.forEach((value, i) => {
+const pixels = new ImageData(COLUMNS, ROWS);
+function shade(values, picture) {  // dark where the divergence is low, a pixel for each value; the browser smooths it
+  const rgb = ink.c1.match(/[\da-f]{2}/gi).map(x => parseInt(x, 16));
+  for (let i = 0; i < values.length; i++) {
     const row = ROWS - 1 - Math.floor(i / COLUMNS), at = 4 * (row * COLUMNS + i % COLUMNS);
-    pixels.data.set([r, g, b, 190 * Math.exp(-value / 1.5)], at);
-  });
+    for (let k = 0; k < 3; k++) pixels.data[at + k] = rgb[k];
+    pixels.data[at + 3] = 190 * Math.exp(-values[i] / 1.5);
+  }
   picture.getContext("2d").putImageData(pixels, 0, 0);
-  return picture;
 }
 
-let known = {};  // what depends on p alone
+const known = { key: "" };  // what depends on p alone
+for (const name of ["forward", "reverse"]) {
+  known[name] = { picture: document.createElement("canvas"), lines: new Float32Array(MOST), count: 0 };
+  [known[name].picture.width, known[name].picture.height] = [COLUMNS, ROWS];
+}
 function ofP({ apart, share }) {
   const key = `${apart} ${share} ${ink.c1}`;
   if (known.key !== key) {
-    const values = planes(apart, share);
-    known = { key, entropy: negativeEntropy(apart, share),
-      best: { forward: bestForward(apart, share), reverse: bestReverse(apart, share) } };
-    for (const name of ["forward", "reverse"])
-      known[name] = { shade: shade(values[name]), lines: LEVELS.flatMap(level => contour(values[name], level)) };
+    fillPlanes(apart, share);
+    known.key = key;
+    known.entropy = negativeEntropy(apart, share);
+    known.best = { forward: bestForward(apart, share), reverse: bestReverse(apart, share) };
+    for (const name of ["forward", "reverse"]) {
+      shade(plane[name], known[name].picture);
+      known[name].count = contours(plane[name], known[name].lines);
+    }
   }
   return known;
 }
 
-function drawPlane(name, { shade, lines }, best, q, value) {
+function drawPlane(name, { picture, lines, count }, best, q, value) {
   const plot = plots[name], { pen } = plot;
   plot.axes({ x: { range: MEANS, ticks: [-6, -3, 0, 3, 6], name: "mean of q" },
     y: { range: WIDTHS, log: true, ticks: [0.2, 0.5, 1, 2, 5], name: "width of q" }, left: 36, right: 16 });
   const [x0, y0, x1, y1] = plot.box, dx = (x1 - x0) / (COLUMNS - 1) / 2, dy = (y1 - y0) / (ROWS - 1) / 2;
   plot.inside(() => {
-    pen.drawImage(shade, x0 - dx, y0 - dy, x1 - x0 + 2 * dx, y1 - y0 + 2 * dy);
+    pen.drawImage(picture, x0 - dx, y0 - dy, x1 - x0 + 2 * dx, y1 - y0 + 2 * dy);
     pen.beginPath();
-    for (const [[a, b], [c, d]] of lines) { pen.moveTo(plot.x(a), plot.y(b)); pen.lineTo(plot.x(c), plot.y(d)); }
+    for (let i = 0; i < count; i += 4) {
+      pen.moveTo(x0 + (x1 - x0) * lines[i], y1 + (y0 - y1) * lines[i + 1]);
+      pen.lineTo(x0 + (x1 - x0) * lines[i + 2], y1 + (y0 - y1) * lines[i + 3]);
+    }
     [pen.strokeStyle, pen.globalAlpha] = [ink.ink, 0.45];
     pen.stroke();
     pen.globalAlpha = 1;

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import abp_jax as abp
-from tests.widgets.browser import browser_page
+from tests.widgets.browser import MOVES, barriers, browser_page
 
 ROOT = Path(__file__).parents[2]
 BOOK = ROOT / "docs" / "book"
@@ -87,6 +87,11 @@ def test_links_lead_somewhere_and_nothing_is_fetched(book):
             if not target.exists() or (address.fragment and unquote(address.fragment) not in names.get(target, ())):
                 dead.append((file.name, link))
     assert len(texts) > 100 and dead == [] and fetched == []
+    linked = {
+        (file, link) for file, text in texts.items() for link in re.findall(r'href="(\.\./docs/\w+\.html)"', text)
+    }
+    embedded = [(file, link) for file, link in linked if f'src="{link}"' in texts[file]]
+    assert len(embedded) == len(linked) >= 7
 
 
 @contextlib.contextmanager
@@ -124,6 +129,17 @@ def test_pages_in_a_browser(chromium, book):
         page.locator("details.folded mjx-container").first.wait_for()
         page.goto(f"{url}/notebooks/00_start_here.html")
         page.frame_locator("iframe.without-kernel").get_by_text("From lion to tiger").first.wait_for()
+        for scheme in ("dark", "light"):
+            page.emulate_media(color_scheme=scheme)
+            assert barriers(page, "article") == []
+        assert page.evaluate(MOVES) == 0
+        page.goto(f"{url}/notebooks/24_wake_and_sleep.html")
+        frame = page.locator("iframe[src='../docs/divergences.html']")
+        frame.scroll_into_view_if_needed()
+        page.frame_locator("iframe[src='../docs/divergences.html']").get_by_text(
+            "numbers that were computed"
+        ).wait_for()
+        assert frame.evaluate("e => e.title && e.clientHeight >= e.contentDocument.body.scrollHeight")
         page.goto(f"{url}/search.html?q=Metropolis")
         page.locator("#search-results li a", has_text="07").first.wait_for()
     local = {address for address in requests if address.startswith((url, "data:", "blob:", "about:"))}

@@ -16,7 +16,7 @@ from abp_jax.compilation.compiler import WRONG_ON_CPU
 
 ROOT = Path(__file__).parents[2]
 CONDA_NAMES = {"playwright": "playwright-python"}  # where conda-forge has another name than PyPI
-PIP_ALONE = ["sphinx-mathjax-offline"]  # what pip installs there too
+PIP_ALONE = ["axe-playwright-python", "sphinx-mathjax-offline"]  # what pip installs there too
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,19 @@ KERNEL_IS_READY = """() => document.querySelector('.jp-StatusBar-Widget, #jp-bot
   : document.querySelector('.jp-KernelName')?.innerText.includes('Python 3')
     && document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]') !== null"""
 
+# What moves by itself: animations and transitions that run, and frames that are asked for, in a quarter of a second.
+MOVES = """async () => {
+  const ask = window.requestAnimationFrame, running = new Set();
+  let frames = 0;
+  const look = () => document.getAnimations().forEach(one => one.playState === 'running' && running.add(one));
+  window.requestAnimationFrame = draw => { frames += 1; return ask(draw); };
+  look();
+  await new Promise(done => setTimeout(done, 250));
+  look();
+  window.requestAnimationFrame = ask;
+  return frames + running.size;
+}"""
+
 
 def browser_path() -> str | None:
     """Returns where Chromium or Chrome is, if it is on the PATH."""
@@ -86,6 +99,23 @@ def browser_page(url: str, height: int, timeout: float = 120, width: int = 1280)
             yield page
         finally:
             browser.close()
+
+
+def barriers(page, within: str = "html") -> list[tuple[str, list[str]]]:
+    """Returns what axe-core finds that keeps readers out of a page: each rule that is broken, and where.
+
+    All its rules are tried: those of WCAG 2, levels A and AA, and its own of good practice.
+
+    Args:
+        page: Playwright's page.
+        within: the selector of the part that is looked at.
+    """
+    from axe_playwright_python.sync_playwright import Axe
+
+    options = {"resultTypes": ["violations"], "iframes": False, "preload": False}  # it fetches nothing
+    report = Axe().run(page, within, options).response
+    assert "color-contrast" in {rule["id"] for rule in report["passes"]}  # it was there, and looked at the texts
+    return [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in report["violations"]]
 
 
 def run_all_cells(page) -> None:

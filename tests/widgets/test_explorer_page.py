@@ -13,6 +13,7 @@ from PIL import Image
 
 import abp_jax as abp
 from abp_jax.widgets.explorer import page as explorer_page
+from tests.widgets.browser import MOVES, barriers
 
 READ_IMAGE = """() => {
   const shown = document.querySelector('.abp-image'), copy = document.createElement('canvas');
@@ -139,6 +140,9 @@ def test_the_browser_computes_what_was_measured(page, exported):
 
 def test_keys_thumbnails_and_the_path(page, exported):
     _, z, _ = exported
+    for _ in range(16):  # the plane is drawn, a row of images a frame
+        wait_for_frame(page)
+    assert page.evaluate(MOVES) == 0 and barriers(page) == []
     page.locator(".abp-plane").focus()
     for key in ("ArrowLeft", "ArrowLeft", "ArrowUp", "Shift+ArrowDown"):
         page.keyboard.press(key)
@@ -178,13 +182,16 @@ def test_buttons(page, exported, tmp_path):
 
 
 def test_on_a_phone(exported, chromium):
-    """400 pixels wide, dark, by touch: nothing sticks out, a tap moves the ring, and the plane does not scroll."""
-    generator, _, report = exported
+    """400 pixels wide, dark, by touch: nothing sticks out, a tap moves the ring, and the plane does not scroll.
+
+    Who wants no motion goes along a path in four leaps.
+    """
+    generator, z, report = exported
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as p:
         browser = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         phone = dict(viewport={"width": 400, "height": 800}, has_touch=True, is_mobile=True, color_scheme="dark")
-        page = browser.new_context(offline=True, **phone).new_page()
+        page = browser.new_context(offline=True, reduced_motion="reduce", **phone).new_page()
         page.goto(report.path.as_uri())
         box = page.locator(".abp-plane").bounding_box()
         page.touchscreen.tap(box["x"] + 0.9 * box["width"], box["y"] + 0.95 * box["height"])
@@ -194,6 +201,13 @@ def test_on_a_phone(exported, chromium):
         assert page.evaluate("document.documentElement.scrollWidth") == 400
         assert page.locator(".abp-explorer").get_attribute("data-theme") == "dark"
         assert page.evaluate("getComputedStyle(document.querySelector('.abp-plane')).touchAction") == "none"
+        assert barriers(page) == []
+        for name in ("image 2", "image 6"):
+            page.get_by_role("button", name=f"Go to {name}", exact=True).press("Enter")
+        page.get_by_title("Play the straight path").click()
+        np.testing.assert_allclose(where(page), 0.75 * z[1] + 0.25 * z[5], atol=1e-4)
+        wait_for_frame(page)
+        assert page.evaluate(MOVES) == 0
         browser.close()
 
 

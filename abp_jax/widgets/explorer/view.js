@@ -10,6 +10,7 @@ function explorerView(root, options) {
   const { axes, low, high, thumbs, width, height, channels } = options;
   const span = high - low, flat = axes.length > 1, listeners = new AbortController(), { signal } = listeners;
   const on = (target, name, act) => target.addEventListener(name, act, { signal });
+  const still = matchMedia("(prefers-reduced-motion: reduce)");
   const percent = v => 100 * (Math.min(high, Math.max(low, v)) - low) / span;
   const make = (tag, name, parent, attributes = {}) => {
     const element = document.createElement(tag);
@@ -182,7 +183,9 @@ function explorerView(root, options) {
   on(scrub, "input", () => { stop(); along(Number(scrub.value)); });
   on(play, "click", () => {
     if (playing) return stop();
-    const begin = performance.now(), from = Number(scrub.value) % 1, run = playing = begin;
+    const from = Number(scrub.value) % 1;
+    if (still.matches) return along(Math.min(1, from + 0.25));  // who wants no motion goes a quarter of the path a press
+    const begin = performance.now(), run = playing = begin;
     play.textContent = "Stop";
     const frame = now => {
       if (playing !== run) return;
