@@ -89,7 +89,7 @@ def two_draws() -> jax.Array:
     log_w = toys.log_posterior(parabola, jnp.ones(1), SIGMA, z) - log_q
     q = jax.nn.softmax(log_q)
     g = jnp.stack([(z[:, 0] - m) / s**2, (z[:, 0] - m) ** 2 / s**3 - 1 / s])
-    return -2 * (g * q) @ jax.nn.sigmoid(log_w[:, None] - log_w[None, :]) @ q
+    return -2 * (g * q[None, :]) @ jax.nn.sigmoid(log_w[:, None] - log_w[None, :]) @ q
 
 
 @exercise(

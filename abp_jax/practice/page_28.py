@@ -87,5 +87,5 @@ def share_of_prior_jumps() -> list[float]:
     line = np.arange(-4.5, 4.5, 0.05)
     lattice = jnp.asarray(np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2), jnp.float32)
     prior = softmax(np.asarray(jax.vmap(model.log_prior)(lattice), float))
-    seen = lambda k: -jnp.sum((y[:k] - lattice @ TOY.loading[:k].T) ** 2, axis=1) / (2 * TOY.sigma**2)
+    seen = lambda k: -jnp.sum((y[None, :k] - lattice @ TOY.loading[:k].T) ** 2, axis=1) / (2 * TOY.sigma**2)
     return [jumps_accepted(np.asarray(seen(k), float), prior) for k in (1, 2, 3)]
