@@ -13,7 +13,7 @@ from abp_jax.practice import EXERCISES, exercises
 from tests.practice.near_misses import WRONG
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-PAGES = sorted({name[:2] for name in EXERCISES})
+PAGES = sorted(file.stem[:2] for file in NOTEBOOKS.glob("*.ipynb") if not file.stem.startswith("00"))
 
 
 @pytest.fixture(autouse=True)
@@ -55,9 +55,22 @@ def test_every_exercise_of_a_page_can_be_checked(page):
     text = "\n".join(cell.source for cell in read(page).cells if cell.cell_type == "markdown")
     asked, solved = text.partition("\n## Exercises\n")[2].split("\n## Next")[0].split("## Solutions")
     numbers = re.findall(r"^(\d+)\. ", asked, flags=re.MULTILINE)
+    assert len(numbers) >= 3
     assert numbers == re.findall(r"^\*\*(\d+)\.\*\* ", solved, flags=re.MULTILINE)
     assert [f"{page}.{number}" for number in numbers] == sorted(name for name in EXERCISES if name.startswith(page))
     assert all(f'abp.check("{page}.{number}", ' in asked for number in numbers)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_says_what_it_is_for_and_asks(page):
+    """Goals before the first section, predictions before figures, and questions at the end, their answers folded."""
+    text = "\n".join(cell.source for cell in read(page).cells if cell.cell_type == "markdown")
+    head, _, body = text.partition("\n## ")
+    assert "After this page you can" in head and "\n### You can now\n" in body
+    assert body.count("**Predict.**") >= 3
+    questions = body.partition("\n### Five questions\n")[2].split("\n## ")[0]
+    assert re.findall(r"^\*\*(\d)\.\*\* .*\n", questions, flags=re.MULTILINE) == list("12345")
+    assert questions.count("<details><summary>Answer</summary>\n\n") == questions.count("\n\n</details>") == 5
 
 
 def test_hints_come_in_order_and_start_again_after_a_right_answer():
