@@ -6,6 +6,7 @@ from functools import cache
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import softmax
 
 from abp_jax import model
 from abp_jax.evaluation.between import SATURATED
@@ -24,9 +25,9 @@ def precision(image: int) -> np.ndarray:
 
 @cache
 def on_points() -> Callable:
-    """Compiled: (z, y) -> log p(y, z) up to a constant, for z of shape (m, 2)."""
+    """Compiled: (z, y) -> log p(y, z), for z of shape (m, 2)."""
     f = learned()[0]
-    return jax.jit(lambda z, y: jax.lax.map(lambda z: -0.5 * jnp.sum(model.residual(f, z, y, SIGMA) ** 2), z))
+    return jax.jit(lambda z, y: jax.lax.map(lambda z: model.log_joint(f, z, y, SIGMA), z))
 
 
 @cache
@@ -43,8 +44,7 @@ def posterior(image: int) -> tuple[np.ndarray, float]:
     axes = np.linalg.inv(np.linalg.cholesky(np.asarray(matrix, float))).T
     steps = np.stack(np.meshgrid(*2 * [np.arange(-HALF, HALF + 1)]), axis=-1).reshape(-1, 2)
     points = np.asarray(mode) + steps @ axes.T
-    weights = np.exp(np.asarray(on_points()(jnp.asarray(points, jnp.float32), y), float))
-    weights = weights / weights.sum()
+    weights = softmax(np.asarray(on_points()(jnp.asarray(points, jnp.float32), y), float))
     away = points - weights @ points
     log_density = np.log(weights / abs(np.linalg.det(axes)))
     return (away * weights[:, None]).T @ away, -weights @ log_density

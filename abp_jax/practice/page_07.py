@@ -6,11 +6,13 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import softmax
 
 from abp_jax import langevin, model
 from abp_jax.generators import functional
 from abp_jax.images.data import load_lion_tiger
 from abp_jax.practice.exercises import Function, Numbers, exercise
+from abp_jax.practice.page_08 import multiplier
 from abp_jax.training.generator_files import load_lion_tiger_generator
 
 SIGMA, IMAGE_SIZE, FACE = 0.3, 16, 1  # the face of the longest posterior
@@ -20,12 +22,6 @@ def plane(half_width: float, num: int) -> np.ndarray:
     """The points of a square lattice about 0, (num * num, 2)."""
     line = np.linspace(-half_width, half_width, num)
     return np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
-
-
-def weights_of(log_p: np.ndarray) -> np.ndarray:
-    """Probabilities of the points of a lattice, which add up to 1."""
-    weights = np.exp(log_p - log_p.max())
-    return weights / weights.sum()
 
 
 @exercise(
@@ -42,8 +38,7 @@ def gain_and_price() -> Callable:
     def both(kappa: float, share: float) -> np.ndarray:
         P = jnp.diag(jnp.array([1.0, kappa]))
         s = share * langevin.largest_stable_step(P)
-        step = lambda z: langevin.langevin_step(jax.random.key(0), z, lambda z: -z @ P @ z / 2, s)[0]
-        wide, narrow = np.diag(jax.jacfwd(step)(jnp.zeros(2)))
+        wide, narrow = np.diag(multiplier(lambda z: -z @ P @ z / 2, s, 2))
         return np.array([(1 - wide) / (1 + wide), s**2 / (1 - narrow**2) * kappa])
 
     return both
@@ -62,7 +57,7 @@ def share_of_the_right_peak() -> float:
     fold = lambda z: jnp.stack([z[0] ** 2 + z[0] / 2, z[1]])
     log_joint = jax.jit(jax.vmap(lambda z: model.log_joint(fold, z, jnp.array([2.0, 0.3]), 0.2)))
     z = plane(4.0, 400)  # with no point at z1 = 0
-    return float(weights_of(np.asarray(log_joint(jnp.asarray(z, jnp.float32)), float))[z[:, 0] > 0].sum())
+    return float(softmax(np.asarray(log_joint(jnp.asarray(z, jnp.float32)), float))[z[:, 0] > 0].sum())
 
 
 @exercise(
@@ -82,7 +77,7 @@ def shift_without_the_determinant() -> float:
     root = np.linalg.cholesky(np.asarray(jax.jit(partial(langevin.precision, residual))(learned[FACE]), float))
     z = np.asarray(learned[FACE]) + np.linalg.solve(root.T, plane(8.0, 33).T).T  # half a standard deviation apart
     log_p, _, G = (np.asarray(value, float) for value in at(jnp.asarray(z, jnp.float32)))
-    right, wrong = weights_of(log_p), weights_of(log_p - np.linalg.slogdet(G)[1] / 2)
+    right, wrong = softmax(log_p), softmax(log_p - np.linalg.slogdet(G)[1] / 2)
     mean = right @ z
     shift = wrong @ z - mean
     return float(np.sqrt(shift @ np.linalg.solve((right[:, None] * (z - mean)).T @ (z - mean), shift)))

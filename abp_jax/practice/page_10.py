@@ -8,6 +8,7 @@ from abp_jax import factor_analysis as fa
 from abp_jax import model
 from abp_jax.generators import reconstruct
 from abp_jax.practice.exercises import Numbers, exercise
+from abp_jax.relatives.encoders import Gaussian, kl_to_prior
 from abp_jax.training.records import load_experiment
 
 SEED, NUM_SHOWN = 11, 12
@@ -23,8 +24,7 @@ SEED, NUM_SHOWN = 11, 12
 def nats_from_the_prior() -> float:
     """Of the z learned without whitening: KL(N(m, C) | N(0, I)), with their mean and covariance, in nats."""
     z = np.asarray(load_experiment("whitening").generator("without")[1], float)
-    m, variances = z.mean(axis=0), np.linalg.eigvalsh(np.cov(z.T, bias=True))
-    return float(np.sum(variances - 1 - np.log(variances)) + m @ m) / 2
+    return float(kl_to_prior(Gaussian(z.mean(axis=0), np.linalg.cholesky(np.cov(z.T, bias=True)))))
 
 
 @exercise(

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from abp_jax import factor_analysis as fa
+from abp_jax import model
 from abp_jax.evaluation import lattice
 from abp_jax.practice.exercises import Function, Numbers, exercise
 from abp_jax.training.records import load_experiment
@@ -50,7 +51,7 @@ def cost_of_a_small_sigma() -> np.ndarray:
     nats = []
     for regime in ("overfitting", "good"):
         train, test, _ = last_errors(regime)[0]
-        log_p = [-np.log(2 * np.pi * variance) / 2 - test / (2 * variance) for variance in (train, test)]
+        log_p = [model.log_noise(jnp.sqrt(jnp.array([test])), variance**0.5) for variance in (train, test)]
         nats.append(log_p[1] - log_p[0])
     return np.array(nats)
 

@@ -10,6 +10,7 @@ from flax import nnx
 from abp_jax import langevin, layers
 from abp_jax.generators import ConvGenerator
 from abp_jax.practice.exercises import Function, Numbers, exercise
+from abp_jax.practice.page_08 import multiplier
 
 NUM_IMAGES, NUM_ITERATIONS, NUM_STEPS = 1000, 150, 20
 
@@ -77,8 +78,7 @@ def kept_by_a_chain() -> Callable:
         P = jnp.array([1.0, ratio])
         half = langevin.largest_stable_step(jnp.diag(P)) / 2
         log_density = lambda z: -0.5 * jnp.sum(P * z**2)
-        step = lambda z: langevin.langevin_step(jax.random.key(0), z, log_density, half)[0]
-        return jax.jacfwd(step)(jnp.zeros(2))[1, 1]
+        return multiplier(log_density, half, 2)[1, 1]
 
     def kept(batch_size: int, ratio: float) -> float:
         visits = NUM_ITERATIONS * batch_size / NUM_IMAGES

@@ -17,9 +17,9 @@ TOY = fa.FactorAnalysis(jnp.array([[1.2, 0.9], [0.4, 0.9], [0.8, 0.2]]), jnp.zer
 y = jnp.array([0.9, 0.8, 0.1])
 
 
-def posterior(toy: fa.FactorAnalysis) -> Gaussian:
+def posterior(factors: fa.FactorAnalysis, y: jax.Array) -> Gaussian:
     """The exact posterior of y."""
-    found = fa.posterior(toy, y[None])
+    found = fa.posterior(factors, y[None])
     return Gaussian(found.mean[0], jnp.linalg.cholesky(found.covariance))
 
 
@@ -34,7 +34,7 @@ def posterior(toy: fa.FactorAnalysis) -> Gaussian:
 def mean_in_place_of_the_sum() -> np.ndarray:
     """For which sigma a mean over the pixels of a face stands, at 0.3; and the price of the toy's posterior then."""
     noisy = TOY._replace(sigma=TOY.sigma * len(y) ** 0.5)
-    price = jax.jit(lambda toy: encoders.kl_to_prior(posterior(toy)))(noisy)
+    price = jax.jit(lambda toy: encoders.kl_to_prior(posterior(toy, y)))(noisy)
     return np.array([0.3 * load_lion_tiger(size=16)[0].size ** 0.5, price])
 
 
@@ -50,7 +50,7 @@ def mean_in_place_of_the_sum() -> np.ndarray:
 )
 def draws_with_a_baseline() -> float:
     """How many times the pathwise gradient's draws the score function needs, less the mean w of nine other draws."""
-    widths = jnp.diag(posterior(TOY).factor @ posterior(TOY).factor.T) ** 0.5
+    widths = jnp.diag(posterior(TOY, y).factor @ posterior(TOY, y).factor.T) ** 0.5
     off = Gaussian(jnp.zeros(2), jnp.diag(widths))
     nodes, weights = np.polynomial.hermite_e.hermegauss(12)  # exact for the polynomials in u that follow
     u = jnp.asarray(np.stack(np.meshgrid(nodes, nodes), axis=-1).reshape(-1, 2))
@@ -96,7 +96,7 @@ def best_diagonal_guess() -> np.ndarray:
 
     @jax.jit
     def found(toy: fa.FactorAnalysis) -> tuple:
-        start, f = Gaussian(posterior(toy).mean, jnp.eye(2)), partial(jnp.matmul, toy.loading)
+        start, f = Gaussian(posterior(toy, y).mean, jnp.eye(2)), partial(jnp.matmul, toy.loading)
         q, bound = gaps.best_gaussian(f, y, toy.sigma, start, "diagonal", num_steps=10)
         return jnp.diag(q.factor), fa.log_marginal_likelihood(toy, y[None])[0] - bound
 

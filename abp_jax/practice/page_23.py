@@ -8,6 +8,7 @@ import numpy as np
 
 from abp_jax import factor_analysis as fa
 from abp_jax.practice.exercises import Function, Numbers, exercise
+from abp_jax.practice.page_22 import posterior
 from abp_jax.relatives import encoders
 from abp_jax.relatives.encoders import Gaussian
 
@@ -21,12 +22,6 @@ def observed() -> tuple[fa.FactorAnalysis, jax.Array]:
     W = jax.random.normal(key_W, (10, 2)) @ jnp.array([[1.0, 0.9], [0.0, 0.6]])
     y = W @ jnp.array([0.5, -0.5]) + SIGMA * jax.random.normal(key_noise, (10,))
     return fa.FactorAnalysis(W, jnp.zeros(10), jnp.asarray(SIGMA)), y
-
-
-def posterior(factors: fa.FactorAnalysis, y: jax.Array) -> Gaussian:
-    """The exact posterior of y."""
-    found = fa.posterior(factors, y[None])
-    return Gaussian(found.mean[0], jnp.linalg.cholesky(found.covariance))
 
 
 @exercise(

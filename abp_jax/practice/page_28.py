@@ -9,9 +9,7 @@ from abp_jax import factor_analysis as fa
 from abp_jax import model
 from abp_jax.images.datasets import fashion_mnist_labels, load_fashion_mnist
 from abp_jax.practice.exercises import Numbers, exercise
-
-TOY = fa.FactorAnalysis(jnp.array([[1.2, 0.9], [0.4, 0.9], [0.8, 0.2]]), jnp.zeros(3), 0.6)
-y = jnp.array([0.9, 0.8, 0.1])
+from abp_jax.practice.page_22 import TOY, y
 
 
 def clothes(kinds: tuple[int, ...], num: int) -> np.ndarray:
@@ -87,5 +85,5 @@ def share_of_prior_jumps() -> list[float]:
     line = np.arange(-4.5, 4.5, 0.05)
     lattice = jnp.asarray(np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2), jnp.float32)
     prior = softmax(np.asarray(jax.vmap(model.log_prior)(lattice), float))
-    seen = lambda k: -jnp.sum((y[None, :k] - lattice @ TOY.loading[:k].T) ** 2, axis=1) / (2 * TOY.sigma**2)
+    seen = lambda k: jax.vmap(lambda z: model.log_noise(y[:k] - TOY.loading[:k] @ z, TOY.sigma))(lattice)
     return [jumps_accepted(np.asarray(seen(k), float), prior) for k in (1, 2, 3)]
