@@ -33,7 +33,9 @@ class Numbers(NamedTuple):
     @property
     def nearness(self) -> str:
         """How near a right answer is, in words."""
-        return f"within {self.relative:.1%} of" if self.relative else "exactly"
+        if not self.relative:
+            return "exactly"
+        return f"within {self.relative:.1%} of" if self.relative >= 5e-4 else f"within {100 * self.relative:g}% of"
 
 
 class Choice(NamedTuple):
