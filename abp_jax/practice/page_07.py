@@ -49,8 +49,8 @@ def gain_and_price() -> Callable:
     Numbers(0.01),
     "`quadrature.exact_posteriors(fold, y, 0.2)` gives points and weights. Which of them belong to the peak at z1 > 0?",
     "The weights are probabilities: sum those of the points with z1 > 0.",
-    "`e.weights[e.z[:, 0] > 0].sum()`. (The peaks are at z1 near 1.2 and -1.7; the first is nearer to the prior's "
-    "mode, and wider.)",
+    "`e.weights[e.z[:, 0] > 0].sum()`. (The peaks are at z1 near 1.2 and -1.7, and equally wide; the first is nearer "
+    "to the prior's mode.)",
 )
 def share_of_the_right_peak() -> float:
     """The posterior's probability that z1 > 0, for f(z) = (z1^2 + z1 / 2, z2), y = (2, 0.3), sigma = 0.2."""
@@ -64,7 +64,7 @@ def share_of_the_right_peak() -> float:
     "07.3",
     Numbers(0.03),
     "Without the determinant the target is p / sqrt(det G): divide the weights of the exact posterior by sqrt(det G) "
-    "at their points.",
+    "at their points. There G is `langevin.precision(r, z)`.",
     "Normalise the new weights. Under them average x of `comparison.standardise`; under the old ones its mean is 0.",
     "The answer is the length of the new mean of x, a vector of two numbers: `np.linalg.norm(new @ x)`.",
 )
