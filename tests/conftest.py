@@ -36,7 +36,7 @@ if jax.__version_info__ >= abp.compilation_cache.FIRST_SOUND_VERSION:
     # entry in one go.
     folder = Path(__file__).parents[1] / "build" / "programs" / f"jax-{jax.__version__}-{worker or 'alone'}"
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 class ByFile(LoadScopeScheduling):

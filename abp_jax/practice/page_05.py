@@ -72,7 +72,7 @@ def stable_steps() -> np.ndarray:
 
 @exercise(
     "05.3",
-    Numbers(0.02),
+    Numbers(0.01),
     "(z, W1) -> (a z, W1 / a) draws the same images. What does it do to F = df/dz?",
     "F becomes F / a, so lambda becomes (lambda - 1) / a^2 + 1: the prior's 1 stays. Which one allows a step of 0.3?",
     "lambda = (2 / 0.3)^2 allows it. Solve for a, with the lambda = (2 / step)^2 of either answer of exercise 2. "
