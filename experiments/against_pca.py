@@ -10,7 +10,7 @@ from abp_jax.training.records import AGAINST_PCA, GENERATORS, against_pca_splits
 from experiments import recipe
 from experiments.records import FOLDER, Records
 
-SETTINGS = dict(width=16, num_iterations=600, num_steps=recipe.NUM_STEPS)
+SETTINGS = dict(optimizer="Muon", width=16, num_iterations=600, num_steps=recipe.NUM_STEPS)
 LAST_SIGMA = {20: 0.15, 60: 0.1, 100: 0.07, 200: 0.05}  # found with the validation images of seed 0
 
 

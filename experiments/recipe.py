@@ -9,7 +9,7 @@ import abp_jax as abp
 from abp_jax import fitting
 from experiments.records import CHECKPOINTS
 
-LEARNING_RATE = 2e-3  # of AdamW, by which all that is on file was learned
+LEARNING_RATE = 2e-3  # of AdamW, where it learns
 SAMPLER = "preconditioned_langevin"
 NUM_STEPS = 5  # of Langevin dynamics in an iteration; 10 learn no better in the same time
 FIRST_SIGMA = 2.0  # the range of the images: z is nearly free, and finds its place among the others
@@ -30,6 +30,7 @@ def learn(
     num_iterations: int,
     last_sigma: float,
     num_steps: int,
+    optimizer: str = "AdamW",
     seed: int = 0,
     until: int | None = None,
     **options,
@@ -43,6 +44,7 @@ def learn(
       num_iterations: of the whole run, to which its schedules belong.
       last_sigma: see `falling_sigma`.
       num_steps: of each chain in an iteration.
+      optimizer: "AdamW", or "Muon", by which `abp.fit` learns a ConvGenerator if it is not told.
       seed: of the first W, and of the run.
       until: stop earlier, after this many iterations.
       options: mask, measure or whitening, as for `abp.fit`.
@@ -51,6 +53,7 @@ def learn(
       KeyboardInterrupt: it was stopped; the same call goes on from there.
     """
     generator = abp.ConvGenerator(latent_dim, 32, width, 1, rngs=nnx.Rngs(seed))
+    adam = abp.optimizers.adam(fitting.constant_then_cosine(LEARNING_RATE, num_iterations))
     until = until or num_iterations
     result = abp.fit(
         generator,
@@ -60,9 +63,9 @@ def learn(
         sigma=falling_sigma(num_iterations, last_sigma),
         sampler=SAMPLER,
         num_steps=num_steps,
-        optimizer=abp.optimizers.adam(fitting.constant_then_cosine(LEARNING_RATE, num_iterations)),
+        optimizer={"AdamW": adam, "Muon": None}[optimizer],
         batch_size=100,
-        checkpoint_dir=CHECKPOINTS / f"{name}, {width} wide, {num_iterations} to {last_sigma}",
+        checkpoint_dir=CHECKPOINTS / f"{name}, {width} wide, {num_iterations} to {last_sigma}, {optimizer}",
         checkpoint_every=100,
         **options,
     )

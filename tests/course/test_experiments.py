@@ -66,8 +66,7 @@ def test_what_the_notebooks_conclude_is_what_was_measured():
     for d in records.LATENT_DIMS:
         runs = [abp.load_experiment("against_pca").results[d, seed] for seed in records.SEEDS]
         ratios = np.array([run["test"] / run["pca test"] for run in runs])
-        assert ratios.max() < 1
-        assert d > 20 or ratios.mean() <= 0.8
+        assert ratios.max() <= (0.7 if d == 200 else 0.55)
     experiment = abp.load_experiment("incomplete")
     for name in experiment.masks:
         result = experiment.results[name]
