@@ -169,7 +169,7 @@ def fit(
     learn = partial(learning.learn, generate=generate, optimizer=optimizer, sigma=chain.sigma)
     iterate = partial(learning.iterate, generate=generate, optimizer=optimizer, chain=chain, whitening=whitening)
     phases = [(learn, min(num_warmup, num_iterations)), (iterate, num_iterations)]
-    phases = [(loop.compile_advance(phase, batch), end) for phase, end in phases]
+    phases = [(loop.compile_advance(phase, batch, soon=phase is learn), end) for phase, end in phases]
     explain = lambda run, t: why_diverged(generate, run, images, batch(t), chain, t >= num_warmup, mask)
     save = partial(checkpoints.save, checkpoint_dir, settings=record) if checkpoint_dir is not None else None
     with checkpoints.in_use(checkpoint_dir):

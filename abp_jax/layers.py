@@ -1,12 +1,11 @@
 """The transposed convolution: a layer for generators, exact, in the form that is fast where it runs."""
 
-import math
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from abp_jax.compilation.transposed_convolution import (  # noqa: F401
+    first_weights,
     library_call,
     patches_and_convolution,
     patches_and_sums,
@@ -33,12 +32,10 @@ class TransposedConv(nnx.Module):
         dtype: jnp.dtype = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        mixture = math.sqrt(0.5 / in_features) * jax.random.normal(rngs.params(), (in_features, out_features))
-        order = kernel_size - 1
-        binomial = jnp.array([math.comb(order, i) for i in range(kernel_size)]) * stride / 2**order
         self.stride, self.dtype = stride, dtype
-        self.kernel = nnx.Param(jnp.einsum("h,w,io->ihwo", binomial, binomial, mixture))
-        self.bias = nnx.Param(jnp.zeros(out_features))
+        self.kernel, self.bias = map(
+            nnx.Param, first_weights(rngs.params(), in_features, out_features, kernel_size, stride)
+        )
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps (height, width, in_features) to (stride * height, stride * width, out_features)."""

@@ -2,6 +2,7 @@ import contextlib
 import ctypes
 import gc
 import os
+from importlib.metadata import version
 from pathlib import Path
 
 # Two workers that both compute on all cores spend most of their time waiting for each other. So each has its share of
@@ -13,9 +14,14 @@ if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_seta
         os.sched_setaffinity(0, cores[int(worker.removeprefix("gw")) % num_workers :: num_workers])
 
 # Most programs of the tests run for a moment and take seconds to compile: here at level 0. The kernels and the other
-# processes that tests start compute for longer: level 1. (A worker finds that one, set by the process above it.)
-if os.environ.get("XLA_FLAGS") in (None, "--xla_backend_optimization_level=1"):
-    os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
+# processes that tests start compute for longer: level 1. (A worker finds that one, set by the process above it.) Both
+# by the code for fused operations that is compiled sooner, where jaxlib has two: see `compiler.quick`.
+if OLDER := tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11):
+    AT_LEVEL = "--xla_backend_optimization_level={} --xla_cpu_use_fusion_emitters=false"
+else:
+    AT_LEVEL = "--xla_backend_optimization_level={}"
+if os.environ.get("XLA_FLAGS") in (None, AT_LEVEL.format(1)):
+    os.environ["XLA_FLAGS"] = AT_LEVEL.format(0)
 
 import jax
 import matplotlib
@@ -26,9 +32,9 @@ import abp_jax as abp
 from tests.widgets.browser import browser_path
 
 OWN_FLAGS = os.environ["XLA_FLAGS"]  # of what this process compiles, whatever its children do
-if OWN_FLAGS == "--xla_backend_optimization_level=0":
+if OWN_FLAGS == AT_LEVEL.format(0):
     jax.devices()  # reads the flags, once and for all
-    os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=1"
+    os.environ["XLA_FLAGS"] = AT_LEVEL.format(1)
 matplotlib.use("Agg")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 if jax.__version_info__ >= abp.compilation_cache.FIRST_SOUND_VERSION:

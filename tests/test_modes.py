@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import OWN_FLAGS
+
 ROOT = Path(__file__).parents[1]
 MODES = {
     "64 bits, nan is an error": ({"JAX_ENABLE_X64": "1", "JAX_DEBUG_NANS": "1"}, []),
@@ -23,7 +25,7 @@ MODES = {
 def test_the_core_works(mode):
     variables, arguments = MODES[mode]
     command = [sys.executable, "-m", "tests.modes", *arguments]
-    flags = f"{variables.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"  # it compiles more than it computes
+    flags = f"{variables.get('XLA_FLAGS', '')} {OWN_FLAGS}"  # it compiles more than it computes
     variables = os.environ | variables | {"XLA_FLAGS": flags}
     done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=900)
     assert done.stdout.endswith("failed: []\n"), done.stdout + done.stderr[-2000:]

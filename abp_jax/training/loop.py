@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from abp_jax.compilation import compiler
 from abp_jax.learning import ABPState
 from abp_jax.training.devices import Devices, agreed  # noqa: F401
 
@@ -41,14 +43,18 @@ NONE = -1.0  # no nan on the device: `jax_debug_nans` stops at them
 
 def start(state: ABPState, losses: np.ndarray, num_iterations: int) -> Run:
     """Copies a state and its losses into a Run, whose arrays `advance` may then overwrite."""
-    state = jax.jit(partial(jax.tree.map, jnp.copy))(state)  # one program for all
+    if len(state.z.devices()) == 1:
+        state = jax.device_put(state, may_alias=False)  # nothing to compile
+    else:
+        state = jax.jit(partial(jax.tree.map, jnp.copy))(state)  # one program for all
     losses = jnp.zeros(num_iterations, jnp.float32).at[: len(losses)].set(np.asarray(losses, np.float32))
     return Run(state, losses, jnp.full((), NONE, jnp.float32), jnp.full((), SOUND))
 
 
 def acceptance(run: Run) -> float:
     """Returns that of the last iteration's chains; nan without a Metropolis correction."""
-    return float("nan") if run.acceptance == NONE else float(run.acceptance)
+    found = float(run.acceptance)
+    return float("nan") if found == NONE else found
 
 
 def losses(run: Run, done: int) -> np.ndarray:
@@ -56,16 +62,19 @@ def losses(run: Run, done: int) -> np.ndarray:
     return np.asarray(run.losses, np.float64)[:done]
 
 
-def compile_advance(iterate: Callable, batch: Callable) -> Callable:
+def compile_advance(iterate: Callable, batch: Callable, soon: bool = False) -> Callable:
     """Returns `advance(run, images, masks, stop) -> run`: iterates until `stop` iterations are done, or one fails.
 
     One program for every `stop`, so that a run can be cut into calls anywhere and gives the same bits. The memory of
     `run` is reused for the result: don't touch the old one again.
 
-    iterate: (state, images, indices, masks) -> (state, info); batch: iteration -> indices.
+    Args:
+      iterate: (state, images, indices, masks) -> (state, info).
+      batch: iteration -> indices.
+      soon: whether it matters more that the program is there soon than that it is fast, see `compiler.quick`.
     """
 
-    @partial(jax.jit, donate_argnums=0)
+    @partial(jax.jit, donate_argnums=0, compiler_options=compiler.quick() if soon else None)
     def advance(run, images, masks, stop):
         def body(run):
             t = run.state.iteration
@@ -120,12 +129,11 @@ def calls(
       After every call, the Run and how many iterations are done. Earlier Runs must not be used any more.
     """
     done, length = int(run.state.iteration), 1
-    left, ahead = [phase for phase in phases if done < phase[1]], {}
-    if len(run.state.z.devices()) == 1:  # on a mesh, where arrays are is settled by the first program
-        ahead = {advance: compiled_ahead(advance, run, images, masks, end) for advance, end in left[1:]}
-    for advance, end in left:
+    left, ready = [phase for phase in phases if done < phase[1]], None
+    ahead = len(run.state.z.devices()) == 1  # on a mesh, where arrays are is settled by the first program
+    for (advance, end), following in zip_longest(left, left[1:]):
         compiled = False
-        advance = ahead[advance]() if advance in ahead else advance
+        advance = advance if ready is None else ready()
         while done < end:
             next_stop = min(end, done + length, (done // every + 1) * every)
             next_stop, stop_now = agreed(next_stop, stop_requested())
@@ -140,6 +148,8 @@ def calls(
                 return
             if compiled:  # the first call of a program is slow for another reason
                 length = max(1, min(4 * length, int(CHUNK_SECONDS / seconds)))
+            elif following is not None and ahead:  # only now: the first iteration is to be there soon
+                ready = compiled_ahead(following[0], run, images, masks, following[1])
             compiled = True
 
 

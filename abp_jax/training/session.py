@@ -55,7 +55,7 @@ class Session:
     @property
     def sound(self) -> bool:
         """Whether nothing has diverged."""
-        return bool(self.run.failure == loop.SOUND)
+        return int(self.run.failure) == loop.SOUND
 
     def result(self) -> Any:
         """Returns what `fit` returns, of the memory of the run itself."""

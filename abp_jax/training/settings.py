@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 from flax import nnx
 
 from abp_jax import learning
+from abp_jax.compilation import compiler
 from abp_jax.generators import functional
 from abp_jax.images import arguments
 from abp_jax.images.observation import check_bits, noise_images
@@ -134,19 +136,24 @@ def check_whitening(generator: nnx.Module, num_examples: int) -> None:
     noise, z = np.random.default_rng(0), np.random.default_rng(1).normal(size=(8, d))
     halved = (np.zeros(d), 2 * np.eye(d), 1e-6)  # by powers of two: exact in floating-point numbers of any kind
     mixed = (1 + noise.normal(size=d), np.eye(d) + np.tril(noise.normal(size=(d, d)), -1) / d, 1e-3)
-    draw = jax.jit(jax.vmap(generate, (None, 0)))
+    unchanged = np.zeros(d, kernel.dtype), np.eye(d, dtype=kernel.dtype)
+
+    @partial(jax.jit, compiler_options=compiler.quick())  # one program, run twelve times
+    def draw(w, mean, cholesky, z):
+        return jax.vmap(partial(generate, learning.absorb(w, mean, cholesky)))(z)
+
     with jax.default_matmul_precision("highest"):  # a GPU's own has three digits
         for (mean, cholesky, tolerance), w in itertools.product((halved, mixed), (params, elsewhere(params))):
             mean, cholesky, z = (np.asarray(a, kernel.dtype) for a in (mean, cholesky, z))
             placed = mean[None] + z @ cholesky.T
-            before = np.asarray(draw(w, placed))
+            before = np.asarray(draw(w, *unchanged, placed))
             if not np.isfinite(before).all():
                 if w is params:
                     raise ValueError("generator draws values that are not finite at z of N(0, I): look for a 0/0.")
                 continue  # these weights are not the user's
-            error = np.abs(draw(learning.absorb(w, jnp.asarray(mean), jnp.asarray(cholesky)), z) - before).max()
+            error = np.abs(draw(w, mean, cholesky, z) - before).max()
             scale = np.abs(before - before[:1]).max() + 1e-4 * np.abs(before).max()
-            rounding = np.abs(draw(w, np.asarray(placed * (1 + 2e-7), placed.dtype)) - before).max()
+            rounding = np.abs(draw(w, *unchanged, np.asarray(placed * (1 + 2e-7), placed.dtype)) - before).max()
             if not error <= tolerance * scale + 10 * rounding:
                 raise ValueError(
                     f"whitening would change what this generator draws, by {float(error):.2g} where it varies by "
@@ -159,7 +166,7 @@ def elsewhere(params: dict) -> dict:
     noise = np.random.default_rng(0)
     fan_in = lambda w: w.size / (w.shape[-1] if w.ndim else 1)
     other = lambda w: np.asarray(w) + 0.5 / np.sqrt(fan_in(w)) * noise.normal(size=w.shape)
-    return jax.tree.map(lambda w: jnp.asarray(other(w), w.dtype) if w.size else w, params)
+    return jax.tree.map(lambda w: jnp.asarray(other(w).astype(w.dtype)) if w.size else w, params)
 
 
 def fingerprint_of_f(generate: Callable, params: dict, latent_dim: int) -> list[float]:

@@ -15,9 +15,11 @@ from abp_jax.compilation import compiler
 from abp_jax.evaluation import evidence, quadrature
 from abp_jax.inference import Chain
 from abp_jax.training import stability
+from tests.conftest import OLDER
 
-# The other tests are compiled in a hurry (conftest.py); here the compiler is the part under test.
-jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})
+# The other tests are compiled in a hurry (conftest.py); here the compiler is the part under test, as users have it.
+AS_USERS_HAVE_IT = {"xla_backend_optimization_level": 1} | ({"xla_cpu_use_fusion_emitters": True} if OLDER else {})
+jit = partial(jax.jit, compiler_options=AS_USERS_HAVE_IT)
 
 CHUNK = 100
 RNG = np.random.default_rng(0)
@@ -26,7 +28,9 @@ RNG = np.random.default_rng(0)
 # 41^2 rows of 2 are the scan of quadrature, 64 * 2^k its lattices.
 @pytest.mark.parametrize("num_rows", [512, 1024, 41**2, 8192, 40_000])
 @pytest.mark.parametrize(("num_columns", "num_outputs"), [(2, 2), (2, 64), (3, 3), (3, 20), (20, 64), (64, 784)])
-def test_products_and_sums_of_many_rows_are_those_of_numpy(num_rows, num_columns, num_outputs):
+@pytest.mark.parametrize("options", [AS_USERS_HAVE_IT, compiler.quick()], ids=["by default", "quick"])
+def test_products_and_sums_of_many_rows_are_those_of_numpy(num_rows, num_columns, num_outputs, options):
+    jit = partial(jax.jit, compiler_options=options)
     rows, matrix = RNG.normal(size=(num_rows, num_columns)), RNG.normal(size=(num_outputs, num_columns))
     M = jnp.asarray(matrix, jnp.float32)
     ours = {

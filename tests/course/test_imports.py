@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "spine": {"spine", "images", "compilation"},
     "fitting": BELOW_TRAINING,
     "images": {"images", "spine"},
-    "training": BELOW_TRAINING,
+    "training": {*BELOW_TRAINING, "compilation"},
     "evaluation": {"evaluation", "spine", "images", "compilation"},
     "practice": {"practice", "spine", "images", "evaluation", "training", "relatives"},
     "relatives": {"relatives", "spine", "images", "evaluation", "compilation", "training", "widgets"},

@@ -13,6 +13,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from abp_jax.training import loop
 from abp_jax.training.devices import Devices
+from tests.conftest import OWN_FLAGS
 
 SMALL_RUNS = """
 import sys
@@ -50,7 +51,7 @@ jax.distributed.initialize("127.0.0.1:" + sys.argv[2], 2, int(sys.argv[3]))
 
 
 def start(program, *arguments, **settings):
-    flags = settings.pop("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"  # it compiles more than it computes
+    flags = f"{settings.pop('XLA_FLAGS', '')} {OWN_FLAGS}"  # it compiles more than it computes
     environment = os.environ | {k: str(v) for k, v in settings.items()} | {"XLA_FLAGS": flags}
     command = [sys.executable, "-c", program, *map(str, arguments)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -111,6 +112,7 @@ def test_the_work_of_a_batch_is_shared_out(tmp_path):
 import sys, jax, jax.numpy as jnp
 from abp_jax.training import loop
 from abp_jax.training.devices import Devices
+from tests.conftest import OWN_FLAGS
 devices = Devices(jax.make_mesh((4,), ("examples",)))
 images, key = devices.spread(jnp.zeros((400, 50))), jax.random.key(0)
 
