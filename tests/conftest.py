@@ -13,15 +13,14 @@ if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_seta
     if num_workers <= len(cores):
         os.sched_setaffinity(0, cores[int(worker.removeprefix("gw")) % num_workers :: num_workers])
 
-# Most programs of the tests run for a moment and take seconds to compile: here at level 0. The kernels and the other
-# processes that tests start compute for longer: level 1. (A worker finds that one, set by the process above it.) Both
-# by the code for fused operations that is compiled sooner, where jaxlib has two: see `compiler.quick`.
-if OLDER := tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11):
-    AT_LEVEL = "--xla_backend_optimization_level={} --xla_cpu_use_fusion_emitters=false"
-else:
-    AT_LEVEL = "--xla_backend_optimization_level={}"
-if os.environ.get("XLA_FLAGS") in (None, AT_LEVEL.format(1)):
-    os.environ["XLA_FLAGS"] = AT_LEVEL.format(0)
+# Most programs of the tests run for a moment and take seconds to compile: here at level 0, and by the code for fused
+# operations that is compiled sooner, where jaxlib has two (see `compiler.quick`). The kernels and the other processes
+# that tests start compute for longer: level 1, by the code that users have. (A worker finds that one, set by the
+# process above it.)
+if os.environ.get("XLA_FLAGS") in (None, "--xla_backend_optimization_level=1"):
+    os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
+    if tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11):
+        os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 
 import jax
 import matplotlib
@@ -32,9 +31,9 @@ import abp_jax as abp
 from tests.widgets.browser import browser_path
 
 OWN_FLAGS = os.environ["XLA_FLAGS"]  # of what this process compiles, whatever its children do
-if OWN_FLAGS == AT_LEVEL.format(0):
+if OWN_FLAGS.startswith("--xla_backend_optimization_level=0"):
     jax.devices()  # reads the flags, once and for all
-    os.environ["XLA_FLAGS"] = AT_LEVEL.format(1)
+    os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=1"
 matplotlib.use("Agg")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 if jax.__version_info__ >= abp.compilation_cache.FIRST_SOUND_VERSION:

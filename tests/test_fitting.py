@@ -76,6 +76,16 @@ def test_warm_up_learns_W_and_leaves_z_alone(small_generator, tiny_faces, key):
     assert np.all(np.any(result.z != start, axis=1))
 
 
+def test_the_first_iteration_waits_for_one_program(small_generator, tiny_faces, key, caplog):
+    """That of the warm-up; the chains' is begun once the caller has seen the first iteration."""
+    begun = lambda: sum("Compiling" in text and "advance" in text for text in caplog.messages)
+    seen = {}
+    note = lambda done, snapshot: seen.setdefault(done, begun())
+    with jax.log_compiles():
+        abp.fit(small_generator, tiny_faces, 4, key=key, num_warmup=2, progress=False, callback=note)
+    assert (seen[1], seen[4]) == (1, 2)
+
+
 def test_every_example_is_visited_in_a_pass_the_last_partial_batch_too(small_generator, tiny_faces, key):
     params = generators.functional(small_generator)[1]
     start = fitting.learning.init(params, fitting.optax.sgd(1.0), 11, 2, key).z

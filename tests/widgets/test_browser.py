@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import abp_jax as abp
-from tests.widgets.browser import browser_page, jupyterlab, run_all_cells
+from tests.widgets.browser import barriers, browser_page, jupyterlab, run_all_cells
 
 pytestmark = pytest.mark.slow
 
@@ -209,6 +209,7 @@ def test_names_for_screen_readers(page):
     for line in ('slider "z1"', 'slider "Place on the plane', 'button "Go to image 11"', 'checkbox "Posterior"'):
         assert line in tree
     assert 'img "The image that the generator draws"' in tree and 'button ""' not in tree
+    assert barriers(page, ".abp-explorer") == []
 
 
 def test_theme_and_contrast(page):
