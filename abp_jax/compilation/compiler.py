@@ -1,4 +1,4 @@
-"""Compilers that compute wrong numbers, so that nobody learns from them unwarned, and one that is in less of a hurry.
+"""Compilers that compute wrong numbers, so that nobody learns from them unwarned, and how to be quick with the others.
 
 A matrix-vector product for each of many rows, then a reduction: of 40,000 rows of 3 numbers, `jit(vmap(lambda r:
 max(M @ r)))` has more than 7,000 wrong ones with jaxlib 0.9.1 to 0.10.2 on the CPU, and with 0.10.2 `sum((M @ r)**2)`
@@ -30,11 +30,10 @@ def warn_if_wrong(version: str = jaxlib.__version__) -> None:
 
 
 def quick() -> dict[str, bool | int] | None:
-    """Returns options of `jax.jit` by which a CPU's program is compiled in two thirds of the time, or None elsewhere.
+    """Returns options of `jax.jit` by which a program is compiled sooner and runs a little slower; None but on a CPU.
 
-    They ask for less optimisation, and of a jaxlib before 0.11 for XLA's older code where operations are fused. That is
-    up to a fifth slower where arrays are small and a twentieth where they are large: worth it for a program that runs
-    a few seconds. Later ones have the newer code alone, which they compile as soon.
+    They ask for less optimisation, and of a jaxlib before 0.11 for XLA's older code where operations are fused. (Later
+    ones have the newer code alone.) For a program that runs a few seconds at most.
     """
     if jax.default_backend() != "cpu":
         return None

@@ -17,6 +17,7 @@ from abp_jax.inference import Chain
 from abp_jax.training import stability
 
 # The other tests are compiled in a hurry (conftest.py); here the compiler is the part under test, as users have it.
+# (What `quick` turns off is on, whatever conftest.py has set.)
 AS_USERS_HAVE_IT = {name: True if value is False else value for name, value in (compiler.quick() or {}).items()}
 jit = partial(jax.jit, compiler_options=AS_USERS_HAVE_IT)
 

@@ -112,7 +112,6 @@ def test_the_work_of_a_batch_is_shared_out(tmp_path):
 import sys, jax, jax.numpy as jnp
 from abp_jax.training import loop
 from abp_jax.training.devices import Devices
-from tests.conftest import OWN_FLAGS
 devices = Devices(jax.make_mesh((4,), ("examples",)))
 images, key = devices.spread(jnp.zeros((400, 50))), jax.random.key(0)
 
