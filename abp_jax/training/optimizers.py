@@ -15,6 +15,7 @@ import numpy as np
 import optax
 from flax import nnx
 
+from abp_jax.compilation.precision import exact_products
 from abp_jax.generators import ConvGenerator, functional
 from abp_jax.images import arguments
 from abp_jax.layers import TransposedConv
@@ -229,7 +230,7 @@ def fingerprint(optimizer: Optimizer, params: dict) -> list[float]:
     noise = np.random.default_rng(4)
     draw = lambda: jax.tree.map(lambda w: jnp.asarray(noise.normal(size=w.shape), w.dtype), params)
     w, state, view, numbers = draw(), optimizer.init(params), draw(), []
-    with jax.default_matmul_precision("highest"):
+    with exact_products():
         update = jax.jit(optimizer.update)
         for _ in range(3):
             updates, state = update(draw(), state, w)

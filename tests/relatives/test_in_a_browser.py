@@ -14,7 +14,7 @@ from abp_jax import evidence
 from abp_jax.relatives import tables
 from abp_jax.relatives.encoders import ConvEncoder
 from abp_jax.relatives.widgets import critics_drawing, divergence_picture, two_divergences
-from tests.widgets.browser import browser_page, jupyterlab, notebook_page, run_all_cells
+from tests.widgets.browser import barriers, browser_page, jupyterlab, notebook_page, run_all_cells
 from tests.widgets.test_browser import drop_file
 from tests.widgets.test_explorer import as_file
 
@@ -78,6 +78,8 @@ def test_widgets_answer_the_hand(chromium, tmp_path, app):
         drawing.locator("[data-unit^='output']").last.click()
         page.wait_for_function("([el, html]) => el.innerHTML !== html", arg=[drawing.element_handle(), before])
         assert outputs.filter(has_text=re.compile("Error")).count() == 0
+        page.get_by_role("slider", name="hidden units").wait_for()
+        assert barriers(page, ".jp-OutputArea-output") == []
 
 
 PART_VI = [
@@ -111,6 +113,8 @@ def page(chromium, tmp_path_factory):
     with notebook_page(tmp_path_factory.mktemp("jupyter"), [cell.strip() for cell in PART_VI], 2600) as page:
         page.locator(".abp-explorer").wait_for()  # the last is there
         page.get_by_text("| Idle").first.wait_for()
+        page.get_by_role("slider", name="mean m of q").wait_for()
+        assert barriers(page, ".jp-OutputArea-output") == []
         yield page
         assert page.locator(".jp-OutputArea-output", has_text=re.compile("Error")).count() == 0
 

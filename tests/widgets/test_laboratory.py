@@ -17,7 +17,7 @@ from abp_jax.widgets import laboratory
 from abp_jax.widgets.laboratory import CHAINS, NUM_STEPS, StepSizeLaboratory, explanation
 from abp_jax.widgets.laboratory import picture as laboratory_picture
 from abp_jax.widgets.laboratory.chains import run_segment
-from tests.widgets.browser import choose_chain, laboratory_page
+from tests.widgets.browser import barriers, choose_chain, laboratory_page
 
 SIGMA = 0.3
 W = jnp.array([[1.4, 0.8, -0.3], [0.8, 0.5, 0.4]])  # as the kernel of a linear layer: z @ W
@@ -258,6 +258,9 @@ def test_dragged_past_stability_in_a_browser(chromium, tmp_path):
     with laboratory_page(tmp_path, [CELL], timeout=120) as page:
         message = page.locator(".abp-message")
         message.get_by_text("Stable").wait_for()
+        page.get_by_role("slider", name="step size").wait_for()
+        page.get_by_role("img", name="the trajectory over the exact posterior").wait_for()
+        assert barriers(page, ".jp-OutputArea-output") == []
         drag(page, 200)
         message.get_by_text(re.compile(r"Past the largest stable step.* After \d+ steps")).wait_for()
         drag(page, -400)

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from abp_jax.images import arguments
 from abp_jax.relatives import bits
 from abp_jax.widgets.encoding import encoded, guarded
+from abp_jax.widgets.names import Names
 
 PAPER, INK, UNKNOWN = (232, 232, 232), (40, 40, 40), (250, 250, 250)
 DRAWN_PAPER, DRAWN_INK = (253, 226, 217), (228, 87, 46)
@@ -101,7 +102,8 @@ class CompletionViewer(ipywidgets.VBox):
         self.pixels.observe(guarded(self.message, self._change_step), names="value")
         self.again.on_click(guarded(self.message, self._draw_again))
         controls = ipywidgets.HBox([self.choice, self.slider, self.pixels, self.again], layout={"flex_flow": "wrap"})
-        super().__init__([controls, self.image, self.message])
+        names = Names(picture="the image, what is known of it, and completions of the rest")
+        super().__init__([controls, self.image, self.message, names])
 
     def completions(self, known: int, image: int | None = None, draw: int | None = None) -> np.ndarray:
         """Draws completions; the widget does not change.

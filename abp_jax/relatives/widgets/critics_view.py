@@ -14,6 +14,7 @@ from abp_jax.images import arguments
 from abp_jax.relatives.widgets import critics_drawing, sliders
 from abp_jax.relatives.widgets.critics_drawing import View
 from abp_jax.widgets.encoding import guarded
+from abp_jax.widgets.names import Names
 
 FOLDER = Path(__file__).parent
 GRID = np.linspace(-30, 30, 6001)
@@ -78,7 +79,7 @@ class CriticsView(ipywidgets.VBox):
         self.data = ipywidgets.ToggleButtons(options=list(DATA), value=_known(data), style={"button_width": "120px"})
         self.drawing, self.message = Drawing(), ipywidgets.HTML()
         self.drawing.scale = critics_drawing.place(1.0) - critics_drawing.place(0.0)
-        super().__init__([ipywidgets.HBox([self.mean, self.width, self.data]), self.drawing, self.message])
+        super().__init__([ipywidgets.HBox([self.mean, self.width, self.data]), self.drawing, self.message, Names()])
         self._moving, self._at = False, (mean, width)
         self.draw()
         for slider in (self.mean, self.width):

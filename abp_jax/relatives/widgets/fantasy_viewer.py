@@ -18,6 +18,7 @@ from abp_jax.images import arguments
 from abp_jax.relatives import bits
 from abp_jax.relatives.rbm import RBM, free_energy, hidden_logits, visible_logits
 from abp_jax.widgets.encoding import WITHOUT_WIDGETS, encoded, guarded
+from abp_jax.widgets.names import Names
 
 MOST_CHAINS = 12
 STARTS = ("data", "noise")
@@ -110,7 +111,9 @@ class FantasyViewer(ipywidgets.VBox):
         self.slider.observe(guarded(self.message, self._draw), names="value")
         self.start.observe(guarded(self.message, self._draw), names="value")
         self.again.on_click(guarded(self.message, self._start_again))
-        super().__init__([ipywidgets.HBox([self.start, self.again]), self.slider, self.image, self.message])
+        buttons = ipywidgets.HBox([self.start, self.again])
+        names = Names(picture="the chains after k steps, and their free energies")
+        super().__init__([buttons, self.slider, self.image, self.message, names])
 
     def chains(self, start: str = "data") -> Chains:
         """Returns the chains from "data" or from "noise"."""

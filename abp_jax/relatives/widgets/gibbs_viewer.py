@@ -16,6 +16,7 @@ from abp_jax.images import arguments
 from abp_jax.relatives import bits, gibbs, tables
 from abp_jax.relatives.widgets import gibbs_picture
 from abp_jax.widgets.encoding import encoded, guarded
+from abp_jax.widgets.names import Names
 
 NUM_STEPS = 100
 LARGEST = 5  # bits: 32 states have room in the picture
@@ -103,7 +104,8 @@ class GibbsViewer(ipywidgets.VBox):
         for control in (self.slider, self.scan, self.start):
             control.observe(redraw, names="value")
         self.again.on_click(guarded(self.message, self._other_draws))
-        rows = [ipywidgets.HBox([self.scan, self.start, self.again]), self.slider, self.image, self.message]
+        names = Names(picture="the shares of the chains in each state after k steps, and the exact ones")
+        rows = [ipywidgets.HBox([self.scan, self.start, self.again]), self.slider, self.image, self.message, names]
         super().__init__(rows)
 
     def run(self, scan: str | None = None, start: str | None = None) -> Run:

@@ -12,6 +12,7 @@ from abp_jax.images import arguments
 from abp_jax.relatives import made_masks
 from abp_jax.relatives.widgets import mask_drawing
 from abp_jax.widgets.encoding import guarded
+from abp_jax.widgets.names import Names
 
 FOLDER = Path(__file__).parent
 MOST_PIXELS, MOST_HIDDEN = 10, 16
@@ -79,7 +80,7 @@ class MaskViewer(ipywidgets.VBox):
         self.reset = ipywidgets.Button(description="order 1, ..., n", icon="undo")
         self.drawing, self.message = Drawing(), ipywidgets.HTML()
         rows = [self.shuffle, self.reset, self.balanced, self.broken], [self.seed, self.hidden, self.layers]
-        super().__init__([*map(ipywidgets.HBox, rows), self.drawing, self.message])
+        super().__init__([*map(ipywidgets.HBox, rows), self.drawing, self.message, Names()])
         self.order, self.output = tuple(range(n)), n // 2
         self.draw()
         for control in (self.seed, self.hidden, self.layers, self.balanced, self.broken):

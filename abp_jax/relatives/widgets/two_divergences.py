@@ -25,6 +25,7 @@ import traitlets
 from abp_jax.images import arguments
 from abp_jax.relatives.widgets import divergence_picture, sliders
 from abp_jax.widgets.encoding import encoded, guarded
+from abp_jax.widgets.names import Names
 
 FOLDER = Path(__file__).parent
 Z = np.linspace(-6, 6, 4001)  # the lattice of the sums
@@ -154,7 +155,7 @@ class TwoDivergences(ipywidgets.VBox):
         self.awake.on_click(guarded(self.message, self._to_the_bound))
         self.picture.observe(guarded(self.message, self._follow), names="pointed")
         rows = [self.y, self.asleep, self.awake], [self.mean, self.width]
-        super().__init__([*map(ipywidgets.HBox, rows), self.picture, self.message])
+        super().__init__([*map(ipywidgets.HBox, rows), self.picture, self.message, Names()])
 
     @property
     def scores(self) -> Scores:

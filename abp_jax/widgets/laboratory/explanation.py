@@ -102,7 +102,7 @@ def table(chain: Kind, target: Target, step_size: float, run: Run) -> str:
     first = "".join(f"<tr><td>{a}</td><td>{b}</td></tr>" for a, b in lines)
     second = "".join(f"<tr><td>{a}</td>{''.join(f'<td>{b}</td>' for b in values)}</tr>" for a, values in directions)
     second = second.replace("<td>inf</td>", "<td>&infin;</td>")
-    return f"<table>{first}</table><table><tr><th></th><th>soft</th><th>stiff</th></tr>{second}</table>"
+    return f"<table>{first}</table><table><tr><td></td><th>soft</th><th>stiff</th></tr>{second}</table>"
 
 
 def _texts(values: np.ndarray, spec: str):

@@ -25,6 +25,7 @@ from abp_jax.widgets.laboratory.chains import (
     target_of,
 )
 from abp_jax.widgets.laboratory.explanation import explanation, table
+from abp_jax.widgets.names import Names
 
 RANGE = (1 / 50, 3)  # of the slider, in largest stable steps
 
@@ -105,7 +106,7 @@ class StepSizeLaboratory(ipywidgets.HBox):
         shown = [ipywidgets.HTML(STYLE), ipywidgets.HBox([self.choice, self.face]), self.chain, self.slider, buttons]
         controls = ipywidgets.VBox([*shown, self.readout, self.message])
         controls.add_class("abp-controls")
-        super().__init__([controls, self.image])
+        super().__init__([controls, self.image, Names(picture="the trajectory over the exact posterior")])
 
     def target(self, image: int) -> Target:
         """Returns the exact posterior of an image, by its index; computed once and kept."""
