@@ -1,7 +1,7 @@
 """What is measured is computed with all the digits of its numbers, on every device; or with twice as many."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import wraps
 
 import jax
@@ -18,17 +18,10 @@ def full_precision(function: Callable) -> Callable:
 
     @wraps(function)
     def call(*args, **kwargs):
-        with exact_products():
+        with jax.default_matmul_precision("highest"):
             return function(*args, **kwargs)
 
     return call
-
-
-def exact_products() -> AbstractContextManager:
-    """Inside, products are in full precision, see `full_precision`. On a CPU they are so outside too, and all stays as
-    it is: jax would trace every function again.
-    """
-    return nullcontext() if jax.default_backend() == "cpu" else jax.default_matmul_precision("highest")
 
 
 @contextmanager

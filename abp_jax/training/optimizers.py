@@ -15,7 +15,6 @@ import numpy as np
 import optax
 from flax import nnx
 
-from abp_jax.compilation.precision import exact_products
 from abp_jax.generators import ConvGenerator, functional
 from abp_jax.images import arguments
 from abp_jax.layers import TransposedConv
@@ -230,7 +229,7 @@ def fingerprint(optimizer: Optimizer, params: dict) -> list[float]:
     noise = np.random.default_rng(4)
     draw = lambda: jax.tree.map(lambda w: jnp.asarray(noise.normal(size=w.shape), w.dtype), params)
     w, state, view, numbers = draw(), optimizer.init(params), draw(), []
-    with exact_products():
+    with jax.default_matmul_precision("highest"):
         update = jax.jit(optimizer.update)
         for _ in range(3):
             updates, state = update(draw(), state, w)
