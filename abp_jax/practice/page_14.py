@@ -32,7 +32,7 @@ def variance_behind_a_mask() -> Callable:
 @exercise(
     "14.2",
     Function([(1,), (2,), (10,), (100,)], Numbers(1e-3)),
-    "If the model is right, the truth and a draw are two draws from the same distribution, the posterior.",
+    "Without noise, the truth and a draw are f at two draws of z from the same distribution, the posterior.",
     "Both are v away from the posterior mean, in squares, and independently: a single draw is 2 v away from the truth.",
     "The mean of K draws is v / K away from the posterior mean, and the truth v. The sum, over v, is 1 + 1 / K.",
 )
