@@ -94,7 +94,7 @@ def two_draws() -> jax.Array:
 
 @exercise(
     "24.4",
-    Numbers(0.01),
+    Numbers(0.002),
     "f has slope 0 nearly everywhere, so log p(y | z) does not reach q. Which part of the bound is left?",
     "-KL(q || p(z)) of a normal q: -(m^2 + s^2 - 1 - 2 log s) / 2. Its slopes in m and s at 0.5 and 0.8.",
     "-m and 1 / s - s. What dreams teach is the deviation of the exact posterior of the staircase at y = 1.",

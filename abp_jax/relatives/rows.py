@@ -174,8 +174,8 @@ def over_seeds(row: Row) -> Known:
 def paired(a: Row, b: Row) -> Known:
     """Returns the mean of log p by a less log p by b, over the same images. Of brackets both lower ends are taken.
 
-    The error is that of the differences: an image that is hard for one model is hard for most, so it is far smaller
-    than those of the two means. The spread is that of two independent choices of a seed.
+    The error is that of the differences: an image that is hard for one model is hard for one like it, so it is
+    then far smaller than those of the two means. The spread is that of two independent choices of a seed.
 
     Raises:
       ValueError: the two are not of the same images.
