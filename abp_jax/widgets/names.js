@@ -4,6 +4,7 @@ function render({ model, el }) {
   el.style.cssText = "flex: none; width: 1px; height: 1px; margin: 0; padding: 0; overflow: hidden";
   let box = null;
   const name = () => {
+    if (!box) return;
     for (const handle of box.querySelectorAll(".noUi-handle")) {
       const label = handle.closest(".widget-slider")?.querySelector(".widget-label");
       if (label) handle.setAttribute("aria-label", label.textContent);
@@ -19,7 +20,8 @@ function render({ model, el }) {
     later.observe(box, { childList: true, subtree: true });
   });
   there.observe(el);
-  return () => { there.disconnect(); later.disconnect(); };
+  model.on("change:picture", name);
+  return () => { there.disconnect(); later.disconnect(); model.off("change:picture", name); };
 }
 
 export default { render };
