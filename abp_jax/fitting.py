@@ -150,14 +150,14 @@ def fit(
     generate, images, mask = observe(generator, images, mask, measure)
     given = optimizers.iterations(num_iterations, optimizer, generator, batch_size), batch_size, checkpoint_every
     num_iterations, batch_size, checkpoint_every = settings.counts(len(images), *given)
-    settings.check(generator, images, sigma, key, num_warmup, whitening, callback)
+    settings.check(generator, images, sigma, key, num_warmup, callback)
     lowest, losses = settings.smallest_sigma(sigma, learn_sigma, num_iterations), np.zeros(0)
     given = lowest, sampler, num_steps, step_size, prior_draws, batch_size, len(images)
     chain = settings.chain(generator.latent_dim, *given)
     given = learning_rate, num_iterations, weight_decay, batch_size < len(images)
     optimizer, rates = optimizers.choose(optimizer, generator, generate, *given)
     init = partial(learning.init, optimizer=optimizer, num_examples=len(images), latent_dim=generator.latent_dim)
-    state = jax.jit(init)(functional(generator)[1], key=key)._replace(sigma=jnp.float32(sigma) if learn_sigma else None)
+    state = loop.first(init, functional(generator)[1], key)._replace(sigma=jnp.float32(sigma) if learn_sigma else None)
     if resume is not None:
         state, losses = settings.resumed(resume, state)
     plan = rates | dict(sigma=sigma, learn_sigma=learn_sigma, whitening=bool(whitening), num_warmup=int(num_warmup))
@@ -169,14 +169,16 @@ def fit(
     learn = partial(learning.learn, generate=generate, optimizer=optimizer, sigma=chain.sigma)
     iterate = partial(learning.iterate, generate=generate, optimizer=optimizer, chain=chain, whitening=whitening)
     phases = [(learn, min(num_warmup, num_iterations)), (iterate, num_iterations)]
-    phases = [(loop.compile_advance(phase, batch, soon=phase is learn), end) for phase, end in phases]
+    phases, ready = loop.compile_phases(phases, batch, state, losses, images, mask)  # beside the next two lines
+    if whitening:
+        settings.check_whitening(generator, len(images))
     explain = lambda run, t: why_diverged(generate, run, images, batch(t), chain, t >= num_warmup, mask)
     save = partial(checkpoints.save, checkpoint_dir, settings=record) if checkpoint_dir is not None else None
     with checkpoints.in_use(checkpoint_dir):
         state, losses = begin_or_continue(checkpoint_dir, state, losses, record, num_iterations)
         run, result = loop.start(state, losses, num_iterations), partial(_result, generator, devices, chain)
         session = Session(run, len(losses), result, save, callback)
-        return session.to_the_end(images, mask, phases, checkpoint_every, progress, explain, ChainDiverged)
+        return session.to_the_end(images, mask, phases, ready, checkpoint_every, progress, explain, ChainDiverged)
 
 
 def _result(generator: nnx.Module, devices: Devices, chain: Chain, run: loop.Run, done: int):

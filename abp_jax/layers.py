@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from abp_jax.compilation.first_weights import smooth_kernel_and_bias
 from abp_jax.compilation.transposed_convolution import (  # noqa: F401
-    first_weights,
     library_call,
     patches_and_convolution,
     patches_and_sums,
@@ -33,9 +33,8 @@ class TransposedConv(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.stride, self.dtype = stride, dtype
-        self.kernel, self.bias = map(
-            nnx.Param, first_weights(rngs.params(), in_features, out_features, kernel_size, stride)
-        )
+        begin = smooth_kernel_and_bias(rngs.params(), in_features, out_features, kernel_size, stride)
+        self.kernel, self.bias = map(nnx.Param, begin)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps (height, width, in_features) to (stride * height, stride * width, out_features)."""

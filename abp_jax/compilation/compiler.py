@@ -7,6 +7,8 @@ whichever is installed.
 """
 
 import warnings
+from collections.abc import Callable
+from functools import cache, wraps
 
 import jax
 import jaxlib
@@ -40,3 +42,20 @@ def quick() -> dict[str, bool | int] | None:
     version = tuple(int(number) for number in jaxlib.__version__.split(".")[:2])
     older = {} if version >= FUSES_ONE_WAY else {"xla_cpu_use_fusion_emitters": False}
     return {"xla_backend_optimization_level": 1} | older
+
+
+def quick_jit(function: Callable, **options) -> Callable:
+    """Returns `jax.jit(function, **options)`, for a program that runs once and then little more.
+
+    It is compiled as by `quick`. Within a larger program, which alone can take such options, it is compiled like that.
+    The backend is asked for at the first call.
+    """
+    part = jax.jit(function, **options)
+    whole = cache(lambda: jax.jit(function, compiler_options=quick(), **options))
+
+    @wraps(function)
+    def call(*args, **kwargs):
+        within = isinstance(jax.device_put(0.0), jax.core.Tracer)  # while a larger program is traced, everything is
+        return (part if within else whole())(*args, **kwargs)
+
+    return call

@@ -1,6 +1,5 @@
 """The transposed convolution as a function, in the form that is fast where it runs: see `layers.TransposedConv`."""
 
-import math
 from functools import partial
 from itertools import groupby
 
@@ -98,15 +97,6 @@ def library_call(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     """The transposed convolution as `lax.conv_transpose`. Arguments and result as above."""
     x, kernel = (a.astype(jnp.result_type(x, kernel)) for a in (x, kernel))
     return lax.conv_transpose(x[None], kernel.transpose(1, 2, 0, 3), (stride, stride), "SAME")[0]
-
-
-@partial(jax.jit, static_argnums=(1, 2, 3, 4))  # one program, and not one for every operation in it
-def first_weights(key: jax.Array, in_features: int, out_features: int, kernel_size: int, stride: int):
-    """Returns the kernel (in, k, k, out) and the bias (out,) that `layers.TransposedConv` begins with."""
-    mixture = math.sqrt(0.5 / in_features) * jax.random.normal(key, (in_features, out_features))
-    order = kernel_size - 1
-    binomial = jnp.array([math.comb(order, i) for i in range(kernel_size)]) * stride / 2**order
-    return jnp.einsum("h,w,io->ihwo", binomial, binomial, mixture), jnp.zeros(out_features)
 
 
 def _taps(k: int, stride: int, phase: int):

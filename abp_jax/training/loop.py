@@ -19,6 +19,7 @@ from abp_jax.training.devices import Devices, agreed  # noqa: F401
 
 LARGEST_SANE_Z = 1e3  # |z| above this counts as divergence; draws from the prior have |z_i| of about 1
 CHUNK_SECONDS = 0.2  # of compiled work between two looks at the stop button
+TRACING_SECONDS = 1.0  # of work for the device meanwhile
 
 
 class Run(NamedTuple):
@@ -41,12 +42,21 @@ SOUND, CHAIN_DIVERGED, LEARNING_DIVERGED = range(3)
 NONE = -1.0  # no nan on the device: `jax_debug_nans` stops at them
 
 
+def first(init: Callable, params: dict, key: jax.Array) -> ABPState:
+    """Returns init(params, key=key), by a program that runs once and is there soon."""
+    return compiler.quick_jit(init)(params, key=key)
+
+
 def start(state: ABPState, losses: np.ndarray, num_iterations: int) -> Run:
     """Copies a state and its losses into a Run, whose arrays `advance` may then overwrite."""
     if len(state.z.devices()) == 1:
         state = jax.device_put(state, may_alias=False)  # nothing to compile
     else:
         state = jax.jit(partial(jax.tree.map, jnp.copy))(state)  # one program for all
+    return _run_at(state, losses, num_iterations)
+
+
+def _run_at(state: ABPState, losses: np.ndarray, num_iterations: int) -> Run:
     losses = jnp.zeros(num_iterations, jnp.float32).at[: len(losses)].set(np.asarray(losses, np.float32))
     return Run(state, losses, jnp.full((), NONE, jnp.float32), jnp.full((), SOUND))
 
@@ -108,11 +118,40 @@ def compiled_ahead(advance: Callable, *arguments: Any) -> Callable[[], Callable]
     return program.result
 
 
+def compile_phases(
+    phases: list[tuple[Callable, int]],
+    batch: Callable,
+    state: ABPState,
+    losses: np.ndarray,
+    images: jax.Array,
+    masks: jax.Array | None,
+) -> tuple[list[tuple[Callable, int]], dict[Callable, Callable]]:
+    """Returns (advance, end) for phases (iterate, end), and the `ready` of `calls`.
+
+    The first phase that a run from this state has left is compiled beside what the caller does next; nothing is on a
+    mesh, where the first program settles where arrays are. All but the last one are over soon: see `compile_advance`.
+    """
+    *short, last = [iterate for iterate, _ in phases]
+    phases = [(compile_advance(iterate, batch, soon=iterate in short), end) for iterate, end in phases]
+    left = phases_left(phases, len(losses))
+    if not left or len(state.z.devices()) > 1:
+        return phases, {}
+    (advance, end), like = left[0], _run_at(state, losses, phases[-1][1])
+    return phases, {advance: compiled_ahead(advance, like, images, masks, end)}
+
+
+def phases_left(phases: list[tuple[Callable, int]], done: int) -> list[tuple[Callable, int]]:
+    """Returns those of the phases (advance, end) that have something to do after `done` iterations."""
+    ends = [done, *(end for _, end in phases)]
+    return [phase for phase, before in zip(phases, ends, strict=False) if max(before, done) < phase[1]]
+
+
 def calls(
     run: Run,
     images: jax.Array,
     masks: jax.Array | None,
     phases: list[tuple[Callable, int]],
+    ready: dict[Callable, Callable],
     every: int,
     stop_requested: Callable[[], bool],
 ) -> Iterator[tuple[Run, int]]:
@@ -122,35 +161,41 @@ def calls(
       run: where to begin.
       images, masks: on the device.
       phases: (advance, end) in order: which program, and up to which iteration.
+      ready: of the advance that is being compiled already, the function that waits for its program.
       every: a call ends at every multiple of this, for checkpoints.
       stop_requested: see `stop_requests`.
 
     Yields:
       After every call, the Run and how many iterations are done. Earlier Runs must not be used any more.
     """
-    done, length = int(run.state.iteration), 1
-    left, ready = [phase for phase in phases if done < phase[1]], None
-    ahead = len(run.state.z.devices()) == 1  # on a mesh, where arrays are is settled by the first program
+    done, length, seconds, ready = int(run.state.iteration), 1, CHUNK_SECONDS, dict(ready)
+    left = phases_left(phases, done)
+    ahead = len(run.state.z.devices()) == 1
     for (advance, end), following in zip_longest(left, left[1:]):
-        compiled = False
-        advance = advance if ready is None else ready()
+        if compiled := advance in ready:
+            advance = ready[advance]()
+        first, to_compile = True, ahead and following is not None
         while done < end:
+            beside = to_compile and not first  # the first iteration is to be there soon
+            if beside and compiled:
+                length = max(1, int(TRACING_SECONDS / seconds))
             next_stop = min(end, done + length, (done // every + 1) * every)
             next_stop, stop_now = agreed(next_stop, stop_requested())
             if stop_now:
                 return
             begin = time.perf_counter()
             run = advance(run, images, masks, next_stop)
+            if beside:  # while the device computes
+                ready[following[0]] = compiled_ahead(following[0], run, images, masks, following[1])
+                to_compile = False
             failure, before, done = int(run.failure), done, int(run.state.iteration)
             seconds = (time.perf_counter() - begin) / max(1, done - before)
             yield run, done
             if failure != SOUND:
                 return
-            if compiled:  # the first call of a program is slow for another reason
+            if not first:  # which may be slow for another reason
                 length = max(1, min(4 * length, int(CHUNK_SECONDS / seconds)))
-            elif following is not None and ahead:  # only now: the first iteration is to be there soon
-                ready = compiled_ahead(following[0], run, images, masks, following[1])
-            compiled = True
+            first = False
 
 
 def batch_indices(

@@ -164,11 +164,11 @@ def orthogonal(matrix: jax.Array) -> jax.Array:
     small, wide = (matrix, matrix.T), matrix.shape[0] <= matrix.shape[1]
     dot = partial(jnp.matmul, precision="highest")  # an error of X X' grows by a^2 in each step
     square = dot(*(small if wide else small[::-1]))
-    one = product = jnp.eye(len(square), dtype=matrix.dtype)
+    (a, b, c), one, product = NEWTON_SCHULZ, jnp.eye(len(square), dtype=matrix.dtype), None
     for _ in range(5):
-        a, b, c = NEWTON_SCHULZ
         polynomial = a * one + b * square + c * dot(square, square)
-        square, product = dot(dot(polynomial, square), polynomial), dot(polynomial, product)
+        product = polynomial if product is None else dot(polynomial, product)
+        square = dot(dot(polynomial, square), polynomial)
     return dot(product, matrix) if wide else dot(matrix, product)
 
 

@@ -86,6 +86,7 @@ class Session:
         images: jax.Array,
         masks: jax.Array | None,
         phases: list[tuple[Callable, int]],
+        ready: dict[Callable, Callable],
         every: int,
         progress: bool,
         explain: Callable[[loop.Run, int], str],
@@ -96,7 +97,7 @@ class Session:
         Whatever ends the run early carries the result in its attribute `result`.
 
         Args:
-          images, masks, phases, every: as in `loop.calls`; every: the iterations between two checkpoints.
+          images, masks, phases, ready, every: as in `loop.calls`; every: the iterations between two checkpoints.
           progress: whether to show a bar.
           explain: (run, done) -> why it has diverged.
           diverged: (message, result) -> the error that says so.
@@ -104,7 +105,7 @@ class Session:
         self.images, self.masks = images, masks
         try:
             with loop.stop_requests() as stop_requested:
-                self._iterate(images, masks, phases, every, progress, stop_requested)
+                self._iterate(images, masks, phases, ready, every, progress, stop_requested)
             try:
                 if not self.sound:
                     message = f"{explain(self.run, self.done)} {WHERE_THE_REST_IS}"
@@ -117,11 +118,11 @@ class Session:
             raise
         return self.result()
 
-    def _iterate(self, images, masks, phases, every, progress, stop_requested):
+    def _iterate(self, images, masks, phases, ready, every, progress, stop_requested):
         self.report()  # before the bar, which thus stays below a picture
         end = phases[-1][1]
         with ProgressBar(end, self.done, progress) as bar:
-            for run, done in loop.calls(self.run, images, masks, phases, every, stop_requested):
+            for run, done in loop.calls(self.run, images, masks, phases, ready, every, stop_requested):
                 if not self.move(run, done):
                     break
                 bar.show(run, done)

@@ -11,7 +11,7 @@ from flax import nnx
 
 import abp_jax as abp
 from abp_jax import factor_analysis, langevin, learning, model
-from abp_jax.compilation import compiler
+from abp_jax.compilation import compiler, first_weights
 from abp_jax.evaluation import evidence, quadrature
 from abp_jax.inference import Chain
 from abp_jax.training import stability
@@ -121,3 +121,22 @@ def test_warns_of_a_wrong_compiler_and_of_no_other():
         warnings.simplefilter("error")
         for version in ("0.6.0", "0.9.0.1", "0.11.0", "0.12.0.1", "0.10.20"):
             compiler.warn_if_wrong(version)
+
+
+@pytest.mark.parametrize(
+    ("ours", "plain", "sizes"),
+    [
+        (first_weights.lecun_normal, nnx.initializers.lecun_normal(), ((3, 500), jnp.float32)),
+        (first_weights.standard_normal, nnx.initializers.normal(1.0), ((500,), jnp.float32)),
+        (first_weights.smooth_kernel_and_bias, first_weights.smooth_kernel_and_bias.__wrapped__, (16, 8, 5, 2)),
+    ],
+)
+def test_first_weights_have_the_same_bits_however_quickly_they_are_compiled(ours, plain, sizes):
+    key, numbers = jax.random.key(3), tuple(range(1, 1 + len(sizes)))
+    expected = jit(plain, static_argnums=numbers)(key, *sizes)
+    whole = jit(lambda key: ours(key, *sizes))(key)
+    for found in (ours(key, *sizes), whole):
+        jax.tree.map(np.testing.assert_array_equal, found, expected)
+    many = jax.vmap(lambda key: ours(key, *sizes))(jax.random.split(key, 2))
+    shapes = jax.tree.map(jnp.shape, jax.eval_shape(lambda: ours(key, *sizes)))
+    assert jax.tree.map(lambda a: a.shape[1:], many) == shapes == jax.tree.map(jnp.shape, expected)

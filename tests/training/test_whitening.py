@@ -134,6 +134,12 @@ def test_what_it_would_change_is_refused_in_words(generator, words):
         abp.fit(generator, y, 3, key=jax.random.key(0), progress=False)
 
 
+def test_what_is_refused_leaves_no_checkpoint(tmp_path):
+    with pytest.raises(ValueError, match="whitening would change what this generator draws"):
+        abp.fit(Skip(), np.ones((9, 7), np.float32), 3, key=jax.random.key(0), progress=False, checkpoint_dir=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("generator", [Skip(), Transposed(), Plain(use_bias=False)], ids=lambda x: type(x).__name__)
 def test_what_is_refused_learns_without(generator):
     y = np.random.default_rng(0).normal(size=(12, generator(jnp.ones(2)).size))
