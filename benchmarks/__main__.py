@@ -71,7 +71,10 @@ def choose_device(gpu: bool) -> str:
 def write(name: str, section: dict, file: Path) -> None:
     """Puts a section in its place in the file, and writes the page."""
     sections = read(file) | {name: section}
-    lines = [f"{json.dumps(name)}: {json.dumps(sections[name])}" for name in SECTIONS if name in sections]
+    if name == "iteration":
+        sections["states"] = iteration.states(sections.get("states"), section)
+    order = [name for first in SECTIONS for name in ([first, "states"] if first == "iteration" else [first])]
+    lines = [f"{json.dumps(name)}: {json.dumps(sections[name])}" for name in order if name in sections]
     file.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
     (FOLDER / "RESULTS.md").write_text(page(FOLDER), "utf-8")
 
@@ -86,21 +89,22 @@ def page(folder: Path) -> str:
     blocks = [HEADER]
     for part in ("cpu", "gpu"):
         sections = read(folder / f"results_{part}.json")
-        machines = dict.fromkeys(section["machine"] for section in sections.values())
+        machines = dict.fromkeys(section["machine"] for section in sections.values() if "machine" in section)
         names = {machine: f"machine {letter}" for machine, letter in zip(machines, "ABCDEFGH", strict=False)}
         blocks.append(f"## {part.upper()}\n")
         blocks.append("".join(f"- {name}: {machine}\n" for machine, name in names.items()) or "Not measured.\n")
-        blocks += [render(section, names[section["machine"]]) for section in sections.values()]
+        blocks += [render(section, names.get(section.get("machine"))) for section in sections.values()]
     return "\n".join(blocks)
 
 
-def render(section: dict, machine: str) -> str:
-    """Returns one section as text."""
+def render(section: dict, machine: str | None) -> str:
+    """Returns one section as text. machine: None where the rows say it."""
     columns = section["columns"]
     rows = [[*row, *[""] * (len(columns) - len(row))] for row in section["rows"]]
     table = [columns, ["---"] + ["---:"] * (len(columns) - 1), *rows]
     lines = "\n".join("| " + " | ".join(line) + " |" for line in table)
-    return f"### {section['title']}\n\n{section['note']} On {machine}, {section['date']}.\n\n{lines}\n"
+    where = f" On {machine}, {section['date']}." if machine else ""
+    return f"### {section['title']}\n\n{section['note']}{where}\n\n{lines}\n"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -17,7 +18,7 @@ from flax import nnx
 
 import abp_jax as abp
 from benchmarks.layer import FlaxGenerator
-from benchmarks.timing import Clock, Section, Settings, alternate, compiled
+from benchmarks.timing import Clock, Rounds, Section, Settings, alternate, compiled
 
 SIGMA, STEP_SIZE = 0.3, 0.003  # small enough for weights that have learned nothing yet
 TORCH = {"eager": "PyTorch", "compile": "torch.compile"}
@@ -123,3 +124,25 @@ def iteration(settings: Settings) -> Section:
         note += " Not measured is what needs torch (pip install '.[bench]') or, to compile, a C++ compiler."
     columns = ["seconds of ours, and times as many of others", "ours", *names.values()]
     return Section("One iteration, and its parts", note, columns, rows, rounds.seconds)
+
+
+def states(before: dict | None, section: dict) -> dict:
+    """Returns a section with a row for every time that `iteration` was measured; `before`: it so far.
+
+    section: of `iteration`, with its date and machine. How PyTorch compares depends on the state of the machine.
+    """
+    rounds = Rounds(section["measured"], 0.0)
+    ours, default, forms = "ours, iteration", "ours, default", [f"{form}, iteration" for form in TORCH]
+    rate = 2 * 2048**3 / statistics.median(rounds.seconds["product"]) / 1e9
+    times = lambda name, reference: rounds.times(name, reference) if name in rounds.seconds else ""
+    processor, jax_version = re.match("[^,]*", section["machine"])[0], re.search("jax [^,]*", section["machine"])[0]
+    row = [f"{section['date']}, {processor}, {jax_version}", f"{rate:.0f} GFLOP/s", rounds.median(ours)]
+    row += [times(name, ours) for name in forms] + [times(name, default) for name in forms]
+    columns = ["", "a product of 2048 x 2048", "ours, 30 steps", *TORCH.values()]
+    columns += [f"{name} / our default" for name in TORCH.values()]
+    note = (
+        "The first two rows of the table above, each time that it was measured, by the code of that day: PyTorch's "
+        "times in ours. (The product of the first row is of another table of its day.)"
+    )
+    rows = [other for other in (before or {}).get("rows", []) if other[:2] != row[:2]]
+    return Section("One iteration in several states of a machine", note, columns, [*rows, row], {})._asdict()

@@ -54,6 +54,26 @@ def test_torch_twin_is_the_same_function(tiny_faces, monkeypatch):
         assert_close(-learner.net.get_parameter(name).grad, gradient)
 
 
+def test_an_iteration_is_kept_for_every_state_of_a_machine():
+    states = runpy.run_path(BENCHMARKS / "iteration.py")["states"]
+    measure = lambda product, machine: {
+        "date": "2026-01-01",
+        "machine": f"{machine}, 2 cores, 24 GiB, Linux; python 3.11.7, jax 0.9.0, jaxlib 0.9.0; computes on cpu",
+        "measured": {
+            "product": [product],
+            "ours, iteration": [2.0, 1.0, 4.0],
+            "ours, default": [0.5, 0.25, 1.0],
+            "eager, iteration": [3.0, 1.0, 4.0],
+        },
+    }
+    slow, fast = measure(2 * 2048**3 / 1e11, "EPYC"), measure(2 * 2048**3 / 2e11, "EPYC")
+    found = states(states(states(None, slow), fast), slow)  # the same again takes its own place
+    cells = ["2 s", "1.00 (1.00 to 1.50)", "", "4.00 (4.00 to 6.00)", ""]
+    name = "2026-01-01, EPYC, jax 0.9.0"
+    assert found["rows"] == [[name, f"{rate} GFLOP/s", *cells] for rate in (200, 100)]
+    assert len(found["columns"]) == len(found["rows"][0])
+
+
 @pytest.mark.slow
 def test_a_table_is_printed():
     command = [sys.executable, "-m", "benchmarks", "--quick", "--only", "layer"]
