@@ -169,8 +169,9 @@ def fit(
     learn = partial(learning.learn, generate=generate, optimizer=optimizer, sigma=chain.sigma)
     iterate = partial(learning.iterate, generate=generate, optimizer=optimizer, chain=chain, whitening=whitening)
     phases = [(learn, min(num_warmup, num_iterations)), (iterate, num_iterations)]
-    phases, ready = loop.compile_phases(phases, batch, state, losses, images, mask)  # beside the next two lines
-    if whitening:
+    done = checkpoints.begins_at(checkpoint_dir, len(losses))
+    phases, ready = loop.compile_phases(phases, batch, state, done, images, mask)
+    if whitening:  # while the first program is compiled
         settings.check_whitening(generator, len(images))
     explain = lambda run, t: why_diverged(generate, run, images, batch(t), chain, t >= num_warmup, mask)
     save = partial(checkpoints.save, checkpoint_dir, settings=record) if checkpoint_dir is not None else None

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from abp_jax.compilation.first_weights import lecun_normal, standard_normal
+from abp_jax.compilation.first_weights import lecun_normal, normal
 from abp_jax.compilation.programs import compiled
 from abp_jax.images.arguments import whole
 from abp_jax.layers import TransposedConv
@@ -44,7 +44,7 @@ class MLPGenerator(nnx.Module):
         if not widths:
             raise ValueError("MLPGenerator needs at least one hidden layer; for none, use LinearGenerator.")
         self.latent_dim = whole("latent_dim", latent_dim)
-        self.first = nnx.Linear(latent_dim, widths[0], kernel_init=lecun_normal, bias_init=standard_normal, rngs=rngs)
+        self.first = nnx.Linear(latent_dim, widths[0], kernel_init=lecun_normal, bias_init=normal, rngs=rngs)
         self.num_layers = len(widths)
         for i, (a, b) in enumerate(zip(widths, [*widths[1:], data_dim], strict=True)):
             setattr(self, f"dense{i}", nnx.Linear(a, b, rngs=rngs))
@@ -89,8 +89,7 @@ class ConvGenerator(nnx.Module):
         features = [width * 2 ** (self.num_layers - 1 - i) for i in range(self.num_layers)] + [channels]
         self.features = tuple(features)
         # Spread biases put the kinks of the first layer all over the plane, instead of all through z = 0.
-        start = dict(kernel_init=lecun_normal, bias_init=standard_normal)
-        self.first = nnx.Linear(latent_dim, 16 * features[0], **start, rngs=rngs)
+        self.first = nnx.Linear(latent_dim, 16 * features[0], kernel_init=lecun_normal, bias_init=normal, rngs=rngs)
         for i in range(self.num_layers):
             setattr(self, f"conv{i}", TransposedConv(features[i], features[i + 1], dtype=dtype, rngs=rngs))
 

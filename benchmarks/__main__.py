@@ -73,8 +73,7 @@ def write(name: str, section: dict, file: Path) -> None:
     sections = read(file) | {name: section}
     if name == "iteration":
         sections["states"] = iteration.states(sections.get("states"), section)
-    order = [name for first in SECTIONS for name in ([first, "states"] if first == "iteration" else [first])]
-    lines = [f"{json.dumps(name)}: {json.dumps(sections[name])}" for name in order if name in sections]
+    lines = [f"{json.dumps(name)}: {json.dumps(sections[name])}" for name in [*SECTIONS, "states"] if name in sections]
     file.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
     (FOLDER / "RESULTS.md").write_text(page(FOLDER), "utf-8")
 

@@ -141,8 +141,8 @@ def states(before: dict | None, section: dict) -> dict:
     columns = ["", "a product of 2048 x 2048", "ours, 30 steps", *TORCH.values()]
     columns += [f"{name} / our default" for name in TORCH.values()]
     note = (
-        "The first two rows of the table above, each time that it was measured, by the code of that day: PyTorch's "
-        "times in ours. (The product of the first row is of another table of its day.)"
+        "The first two rows of the table of an iteration, each time that it was measured, by the code of that day; "
+        "PyTorch's seconds in multiples of ours."
     )
     rows = [other for other in (before or {}).get("rows", []) if other[:2] != row[:2]]
     return Section("One iteration in several states of a machine", note, columns, [*rows, row], {})._asdict()

@@ -10,7 +10,7 @@ from flax import nnx
 from abp_jax.compilation.compiler import quick_jit
 
 lecun_normal = quick_jit(nnx.initializers.lecun_normal(), static_argnums=(1, 2))  # (key, shape, dtype), as flax has it
-standard_normal = quick_jit(nnx.initializers.normal(1.0), static_argnums=(1, 2))
+normal = quick_jit(nnx.initializers.normal(1.0), static_argnums=(1, 2))
 
 
 @partial(quick_jit, static_argnums=(1, 2, 3, 4))

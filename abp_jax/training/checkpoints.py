@@ -68,6 +68,12 @@ def exists(folder: str | Path) -> bool:
     return bool(_iterations(folder)) or (folder / OLD_FILE).exists()
 
 
+def begins_at(folder: str | Path | None, done: int) -> int:
+    """Returns after how many iterations a run begins: those of the newest checkpoint in `folder`, or `done` without."""
+    iterations = [] if folder is None else _iterations(_expanded(folder))
+    return iterations[-1] if iterations else done
+
+
 @contextlib.contextmanager
 def in_use(folder: str | Path | None) -> Iterator[None]:
     """Keeps other runs out of `folder` until the block ends, or the process, however it does. None: no folder, no lock.

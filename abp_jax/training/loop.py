@@ -19,7 +19,7 @@ from abp_jax.training.devices import Devices, agreed  # noqa: F401
 
 LARGEST_SANE_Z = 1e3  # |z| above this counts as divergence; draws from the prior have |z_i| of about 1
 CHUNK_SECONDS = 0.2  # of compiled work between two looks at the stop button
-TRACING_SECONDS = 1.0  # of work for the device meanwhile
+TRACING_SECONDS = 1.0  # of work for the device while the next program is traced
 
 
 class Run(NamedTuple):
@@ -122,21 +122,22 @@ def compile_phases(
     phases: list[tuple[Callable, int]],
     batch: Callable,
     state: ABPState,
-    losses: np.ndarray,
+    done: int,
     images: jax.Array,
     masks: jax.Array | None,
 ) -> tuple[list[tuple[Callable, int]], dict[Callable, Callable]]:
     """Returns (advance, end) for phases (iterate, end), and the `ready` of `calls`.
 
-    The first phase that a run from this state has left is compiled beside what the caller does next; nothing is on a
-    mesh, where the first program settles where arrays are. All but the last one are over soon: see `compile_advance`.
+    The first phase that is left after `done` iterations is compiled beside what the caller does next, for a state like
+    this one; nothing is on a mesh, where the first program settles where arrays are. All but the last one are over
+    soon: see `compile_advance`.
     """
-    *short, last = [iterate for iterate, _ in phases]
-    phases = [(compile_advance(iterate, batch, soon=iterate in short), end) for iterate, end in phases]
-    left = phases_left(phases, len(losses))
+    last = phases[-1][0]
+    phases = [(compile_advance(iterate, batch, soon=iterate is not last), end) for iterate, end in phases]
+    left = phases_left(phases, done)
     if not left or len(state.z.devices()) > 1:
         return phases, {}
-    (advance, end), like = left[0], _run_at(state, losses, phases[-1][1])
+    (advance, end), like = left[0], _run_at(state, np.zeros(0), phases[-1][1])
     return phases, {advance: compiled_ahead(advance, like, images, masks, end)}
 
 

@@ -127,7 +127,7 @@ def test_warns_of_a_wrong_compiler_and_of_no_other():
     ("ours", "plain", "sizes"),
     [
         (first_weights.lecun_normal, nnx.initializers.lecun_normal(), ((3, 500), jnp.float32)),
-        (first_weights.standard_normal, nnx.initializers.normal(1.0), ((500,), jnp.float32)),
+        (first_weights.normal, nnx.initializers.normal(1.0), ((500,), jnp.float32)),
         (first_weights.smooth_kernel_and_bias, first_weights.smooth_kernel_and_bias.__wrapped__, (16, 8, 5, 2)),
     ],
 )

@@ -45,6 +45,13 @@ def make_state(iteration=1, **changes):
     return state._replace(**changes)
 
 
+def test_a_run_begins_where_its_newest_checkpoint_stands(tmp_path):
+    assert checkpoints.begins_at(None, 3) == checkpoints.begins_at(tmp_path / "none", 3) == 3
+    for iteration in (2, 11, 5):
+        checkpoints.save(tmp_path, make_state(iteration), np.zeros(iteration), SETTINGS)
+    assert checkpoints.begins_at(tmp_path, 0) == 11
+
+
 def zeros_like(state):
     return jax.tree.map(lambda x: jax.random.clone(x) if is_key(x) else jnp.zeros_like(x), state)
 
