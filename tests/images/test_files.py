@@ -231,6 +231,7 @@ WITH_PATHS = {
     "training.checkpoints.restore": None,
     "training.checkpoints.in_use": None,
     "training.checkpoints.exists": lambda g, z: abp.checkpoints.exists("~/run") or 1 / 0,
+    "training.checkpoints.begins_at": lambda g, z: abp.checkpoints.begins_at("~/run", 0) or 1 / 0,
     "training.generator_files.save_generator": lambda g, z: abp.save_generator("~/g.safetensors", g, z),
     "training.generator_files.load_generator": lambda g, z: abp.load_generator("~/g.safetensors", g),
     "widgets.explorer.page.export_explorer": lambda g, z: abp.export_explorer(g, "~/page.html", z=z),
