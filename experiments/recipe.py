@@ -9,7 +9,7 @@ import abp_jax as abp
 from abp_jax import fitting
 from experiments.records import CHECKPOINTS
 
-LEARNING_RATE = 2e-3  # of AdamW, where it learns
+LEARNING_RATE = 2e-3  # of AdamW, and that of which Muon's is a multiple
 SAMPLER = "preconditioned_langevin"
 NUM_STEPS = 5  # of Langevin dynamics in an iteration; 10 learn no better in the same time
 FIRST_SIGMA = 2.0  # the range of the images: z is nearly free, and finds its place among the others
@@ -30,7 +30,7 @@ def learn(
     num_iterations: int,
     last_sigma: float,
     num_steps: int,
-    optimizer: str = "AdamW",
+    optimizer: str = "Muon",
     seed: int = 0,
     until: int | None = None,
     **options,
@@ -44,7 +44,7 @@ def learn(
       num_iterations: of the whole run, to which its schedules belong.
       last_sigma: see `falling_sigma`.
       num_steps: of each chain in an iteration.
-      optimizer: "AdamW", or "Muon", by which `abp.fit` learns a ConvGenerator if it is not told.
+      optimizer: "Muon", by which `abp.fit` learns a ConvGenerator if it is not told, or "AdamW" without weight decay.
       seed: of the first W, and of the run.
       until: stop earlier, after this many iterations.
       options: mask, measure or whitening, as for `abp.fit`.
@@ -53,7 +53,8 @@ def learn(
       KeyboardInterrupt: it was stopped; the same call goes on from there.
     """
     generator = abp.ConvGenerator(latent_dim, 32, width, 1, rngs=nnx.Rngs(seed))
-    adam = abp.optimizers.adam(fitting.constant_then_cosine(LEARNING_RATE, num_iterations))
+    rate = fitting.constant_then_cosine(LEARNING_RATE, num_iterations)  # `fit` by itself would end it at `until`
+    by = {"Muon": dict(learning_rate=rate), "AdamW": dict(optimizer=abp.optimizers.adam(rate))}
     until = until or num_iterations
     result = abp.fit(
         generator,
@@ -63,10 +64,10 @@ def learn(
         sigma=falling_sigma(num_iterations, last_sigma),
         sampler=SAMPLER,
         num_steps=num_steps,
-        optimizer={"AdamW": adam, "Muon": None}[optimizer],
         batch_size=100,
         checkpoint_dir=CHECKPOINTS / f"{name}, {width} wide, {num_iterations} to {last_sigma}, {optimizer}",
         checkpoint_every=100,
+        **by[optimizer],
         **options,
     )
     if len(result.losses) < until:  # Ctrl-C: `fit` has saved its state; a half-learned generator is not measured

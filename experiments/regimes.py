@@ -16,8 +16,8 @@ from experiments.records import FOLDER, Records
 
 NUM_MEASURED = 200  # of each kind, for the errors
 STAGES = 8  # points of a curve
-LARGE = dict(latent_dim=64, width=16, num_steps=recipe.NUM_STEPS)
-SMALL = dict(latent_dim=4, width=1, num_steps=recipe.NUM_STEPS)
+LARGE = dict(optimizer="Muon", latent_dim=64, width=16, num_steps=recipe.NUM_STEPS)
+SMALL = dict(optimizer="Muon", latent_dim=4, width=1, num_steps=recipe.NUM_STEPS)
 REGIMES = {  # settings
     "overfitting": LARGE | dict(num_iterations=600, last_sigma=0.1),
     "good": LARGE | dict(num_iterations=3000, last_sigma=0.15),

@@ -9,7 +9,9 @@ from abp_jax.training.records import GENERATORS, whitening_splits
 from experiments import recipe
 from experiments.records import FOLDER, Records
 
-SETTINGS = dict(latent_dim=64, width=16, num_iterations=600, num_steps=recipe.NUM_STEPS, last_sigma=0.15)
+SETTINGS = dict(
+    optimizer="Muon", latent_dim=64, width=16, num_iterations=600, num_steps=recipe.NUM_STEPS, last_sigma=0.15
+)
 
 
 def run(whitening: bool) -> dict:

@@ -79,8 +79,8 @@ def test_what_the_notebooks_conclude_is_what_was_measured():
                 assert split == "test" or gain.mean() < -2 * gain.std(ddof=1) / len(gain) ** 0.5
     last = {name: result["curve"][-1] for name, result in abp.load_experiment("regimes").results.items()}
     mean = {name: [point[kind]["mean"] for kind in ("train", "test", "negative")] for name, point in last.items()}
-    assert mean["overfitting"][1] > 3 * mean["overfitting"][0]
-    assert mean["good"][1] < 1.15 * mean["good"][0] and mean["good"][2] > 3 * mean["good"][1]
+    assert mean["overfitting"][1] > 60 * mean["overfitting"][0]
+    assert mean["good"][1] < 1.17 * mean["good"][0] and mean["good"][2] > 3 * mean["good"][1]
     assert mean["underfitting"][1] < 1.15 * mean["underfitting"][0] and mean["underfitting"][0] > 3 * mean["good"][0]
 
 
