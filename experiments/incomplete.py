@@ -14,7 +14,7 @@ from abp_jax.training.records import GENERATORS, MASKS, NUM_MEASUREMENTS, Split,
 from experiments import recipe
 from experiments.records import FOLDER, Records
 
-SETTINGS = dict(latent_dim=20, width=16, num_iterations=600, num_steps=recipe.NUM_STEPS)
+SETTINGS = dict(optimizer="Muon", latent_dim=20, width=16, num_iterations=600, num_steps=recipe.NUM_STEPS)
 CHOICES = dict(last_sigma=(0.2, 0.3, 0.45), num_components=(5, 10, 20, 40, 60, 80))  # the generator's, and PCA's
 PROJECTIONS_SIGMA = 0.15
 NUM_DRAWS = 10  # of z, whose images are averaged: the expected image

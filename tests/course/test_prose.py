@@ -29,7 +29,6 @@ ALLOWED: dict[str, dict[str, str]] = {
     "12": {"200": "the record's setting", "256": "16 * 16"},
     "13": {"0.07": "the record's setting"},
     "14": {
-        "0.2": "the record's setting",
         "824": "1,024 - 200",
     },
 }
