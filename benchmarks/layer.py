@@ -62,7 +62,7 @@ def layer(settings: Settings) -> Section:
     note = (
         "Forward and back to the input of one layer, eleven images, five times in one compiled loop as a chain does. "
         "Times ours, as `transposed_convolution` chooses for this device. The products, of all pixels with the kernel "
-        "and of all patches with its transpose, bound what any form by products can reach. "
+        "and of all patches with its transpose, bound what a form by these two can reach. "
         f"{rounds.conditions()}"
     )
     return Section("The layer", note, ["layer", *apply], rows, measured)

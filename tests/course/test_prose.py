@@ -28,9 +28,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     },
     "12": {"200": "the record's setting", "256": "16 * 16"},
     "13": {"0.07": "the record's setting"},
-    "14": {
-        "824": "1,024 - 200",
-    },
+    "14": {"824": "1,024 - 200"},
 }
 
 NOT_PROSE = "|".join(
