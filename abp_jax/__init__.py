@@ -15,7 +15,7 @@ The spine, in the order in which one reads it:
 Beside it:
 
 - images: what is observed. arguments, files, data, datasets, masks, observation
-- compilation: programs, compilation_cache, compiler, precision, transposes, transposed_convolution
+- compilation: programs, compilation_cache, compiler, precision, transposes, transposed_convolution, winograd
 - training: long runs. loop, session, settings, devices, checkpoints, generator_files, optimizers, stability, records
 - evaluation: how good. quadrature, lattice, evidence, diagnostics, metrics, between, comparison, paths, baselines
 - relatives: other models, each with an exact answer. Of bits, from Bayesian networks to MADE; of images, from the

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from abp_jax import model
+from abp_jax.compilation.winograd import prepare
 from abp_jax.images import data
 from abp_jax.inference import Chain, example_keys, infer_latents, mean_precision, run_chains  # noqa: F401
 
@@ -106,7 +107,8 @@ def iterate(
     keys = example_keys(state.key, state.iteration + 1, indices)
     batch = (_take(state.z, indices), data.decode(_take(images, indices)), _take(masks, indices))
     settings = chain._replace(sigma=noise_level(state, chain.sigma))
-    inferred, acceptance = run_chains(partial(generate, state.params), keys, *batch, chain=settings)
+    f = prepare(generate, state.params, batch[0], chain.num_steps)
+    inferred, acceptance = run_chains(f, keys, *batch, chain=settings)
     params, z = state.params, state.z.at[indices].set(inferred, mode="drop")
     if whitening:
         params, z = whiten(params, z)

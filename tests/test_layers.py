@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from abp_jax.compilation.transposed_convolution import _cut_out, _lay_down
+from abp_jax.compilation.transposed_convolution import (
+    _cut_out,
+    _lay_down,
+    library_call,
+    patches_and_convolution,
+    patches_and_sums,
+)
+from abp_jax.compilation.winograd import winograd, winograd_kernel
 from abp_jax.generators import TransposedConv
-from abp_jax.layers import library_call, patches_and_convolution, patches_and_sums
 
 
 @pytest.mark.parametrize("form", [patches_and_sums, patches_and_convolution, library_call])
@@ -52,10 +58,16 @@ def test_bias_is_added_to_each_channel(key):
     np.testing.assert_allclose(layer(x) - before, np.broadcast_to(np.arange(4.0), before.shape), atol=1e-5)
 
 
-def test_every_transformation_of_the_mixed_form_equals_the_library(key):
+def by_winograd(x, kernel, stride):
+    assert stride == 2
+    return winograd(x, winograd_kernel(kernel))
+
+
+@pytest.mark.parametrize("form", [patches_and_convolution, by_winograd])
+def test_every_transformation_of_a_form_equals_the_library(form, key):
     """Forward tangents, second derivatives, batches of either argument and loops, with one argument or both moving."""
-    x, kernel, y = (jax.random.normal(key, shape) for shape in ((4, 3, 2), (2, 5, 5, 3), (8, 6, 3)))
-    batch = jax.random.normal(key, (3, 4, 3, 2))
+    x, kernel, y = (jax.random.normal(key, shape) for shape in ((4, 6, 2), (2, 5, 5, 3), (8, 12, 3)))
+    batch = jax.random.normal(key, (3, 4, 6, 2))
     kernels = jax.random.normal(key, (3, 2, 5, 5, 3))
 
     def results(form):
@@ -74,5 +86,5 @@ def test_every_transformation_of_the_mixed_form_equals_the_library(key):
         yield jax.vmap(linear)(batch, kernels)
         yield jax.lax.scan(lambda x, _: (x - 0.1 * jax.grad(loss)(x, kernel), None), x, None, 3)[0]
 
-    for ours, library in zip(results(patches_and_convolution), results(library_call), strict=True):
+    for ours, library in zip(results(form), results(library_call), strict=True):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), ours, library)
