@@ -6,7 +6,7 @@ from flax import nnx
 
 from abp_jax.compilation.first_weights import smooth_kernel_and_bias
 from abp_jax.compilation.transposed_convolution import library_call, patches_and_sums, transposed_convolution  # noqa: F401
-from abp_jax.compilation.winograd import sums_of
+from abp_jax.compilation.winograd import sums_of, winograd
 
 
 class TransposedConv(nnx.Module):
@@ -34,5 +34,6 @@ class TransposedConv(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps (height, width, in_features) to (stride * height, stride * width, out_features)."""
         x, kernel, bias = (a.astype(self.dtype) for a in (x, self.kernel[...], self.bias[...]))
-        sums = sums_of(self.kernel[...], self.stride, self.dtype)
-        return transposed_convolution(x, kernel, self.stride, sums) + bias[None, None, :]
+        sums = sums_of(self.kernel[...], self.stride, x)
+        y = transposed_convolution(x, kernel, self.stride) if sums is None else winograd(x, sums)
+        return y + bias[None, None, :]

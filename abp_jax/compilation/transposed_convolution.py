@@ -8,11 +8,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from abp_jax.compilation.transposes import linear_map
-from abp_jax.compilation.winograd import winograd
 
 
 @partial(jax.jit, static_argnames="stride")
-def transposed_convolution(x: jax.Array, kernel: jax.Array, stride: int, sums: jax.Array | None = None) -> jax.Array:
+def transposed_convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     """Doubles (for stride 2) an image and filters it; equals `lax.conv_transpose(..., padding="SAME")`.
 
     Every input pixel paints a patch of k x k output pixels: its channels times the kernel, laid down `stride` apart
@@ -22,15 +21,11 @@ def transposed_convolution(x: jax.Array, kernel: jax.Array, stride: int, sums: j
     input pixels with zeros and convolves, slowly, and three of four multiplications meet a zero. A matrix product is
     what a CPU does best, and its derivatives are matrix products again, inside a loop too. Where an image is large and
     its channels few, the way back from y to x is the library's: a plain convolution with a stride, no zeros in it.
-    Where many calls have the same kernel, half of the products can be saved: by the sums of `winograd`, which then
-    stand for the kernel, unless a side is odd.
+    Where many calls have the same kernel, half of the products can be saved: see `winograd`.
 
     x: (height, width, in); kernel: (in, k, k, out), which a product can read as a matrix (in, k * k * out) without
-    copying it; stride: pixels between patches; sums: None, or those of this kernel, with stride 2. Returns (stride *
-    height, stride * width, out).
+    copying it; stride: pixels between patches. Returns (stride * height, stride * width, out).
     """
-    if sums is not None and x.shape[0] % 2 == x.shape[1] % 2 == 0:
-        return winograd(x, sums)
     if jax.default_backend() != "cpu":
         return library_call(x, kernel, stride)
     height, width, features = x.shape

@@ -60,18 +60,19 @@ def _with_known(find: Callable, f: Callable, z: jax.Array):
         known.reset(token)
 
 
-def sums_of(kernel: jax.Array, stride: int, dtype: jnp.dtype) -> jax.Array | None:
-    """Returns the sums that `prepare` has made of this very kernel, for products in dtype; None if it has not."""
-    if known.get() is None or not pays(kernel, stride, dtype) or (sums := known.get()(kernel)) is None:
+def sums_of(kernel: jax.Array, stride: int, x: jax.Array) -> jax.Array | None:
+    """Returns the sums that `prepare` has made of this very kernel, for products with x; None if it has not."""
+    if known.get() is None or not pays(kernel, stride, x) or (sums := known.get()(kernel)) is None:
         return None
-    return sums.astype(dtype)
+    return sums.astype(x.dtype)
 
 
-def pays(kernel: jax.Array, stride: int, dtype: jnp.dtype) -> bool:
-    """Whether the form exists for a kernel (in, k, k, out), is fast here, and exact enough: not in 16 bits."""
+def pays(kernel: jax.Array, stride: int, x: jax.Array) -> bool:
+    """Whether the form exists for kernel (in, k, k, out) and x, is fast here, and exact enough: not in 16 bits."""
     features, *size, out = kernel.shape
+    exists = size == [5, 5] and stride == 2 and x.shape[0] % 2 == x.shape[1] % 2 == 0
     fast = jax.default_backend() == "cpu" and features * out >= MIN_CHANNELS * (features + out)
-    return size == [5, 5] and stride == 2 and fast and jnp.finfo(dtype).bits >= 32
+    return exists and fast and jnp.finfo(x.dtype).bits >= 32
 
 
 def winograd_kernel(kernel: jax.Array) -> jax.Array:
