@@ -16,8 +16,11 @@ TO_NOTEBOOK = re.compile(r'href="(\.\./notebooks/\w+)\.ipynb"')
 WITHOUT_A_KERNEL = "docs/book/without_a_kernel"
 WIDGET = re.compile(r"[a-z_]+|(?:[a-z_]+\.)*[A-Z]\w*\(.*\)")  # the last line of a cell: explorer, or MaskViewer(...)
 FRAME = '<iframe class="without-kernel" src="{}" title="{}" loading="lazy" onload="{}"></iframe>'
-AS_HIGH_AS_ITS_PAGE = (
-    "const page = this.contentDocument; if (page) this.style.height = page.body.scrollHeight + 40 + 'px'"
+# A page grows as it is filled in, and when the window gets narrower. One opened from a file can't be looked into.
+AS_HIGH_AS_ITS_PAGE = html.escape(
+    "const page = this.contentDocument; "
+    "if (page) new this.contentWindow.ResizeObserver("
+    "() => { this.style.height = page.body.scrollHeight + 40 + 'px' }).observe(page.body)"
 )
 IN_PLACE = {"notebooks/00_start_here": "explorer", "notebooks/06_latent_explorer": "explorer"}
 
