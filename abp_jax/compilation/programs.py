@@ -3,11 +3,16 @@
 import inspect
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import nnx
-from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, jaxpr_as_fun
+
+WITH_RULES = {"custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr", "checkpoint", "remat2"}  # of derivatives
 
 
 def compiled(function: Callable, static: Sequence[str] = ()) -> Callable:
@@ -30,7 +35,7 @@ def compiled(function: Callable, static: Sequence[str] = ()) -> Callable:
         """The program, as a function of a dict of arrays, and these arrays."""
         arrays = dict(zip(names, args, strict=False)) | kwargs
         fixed = {name: arrays.pop(name) for name in static if name in arrays}
-        if _of_ours(f) and not any(map(callable, fixed.values())):
+        if isinstance(f, nnx.Module) and _of_ours(f) and not any(map(callable, fixed.values())):
             graphdef, state = nnx.split(f)
             graph = _graph(graphdef, f)
             if graph.all_ours:
@@ -53,17 +58,98 @@ def compiled(function: Callable, static: Sequence[str] = ()) -> Callable:
     return call
 
 
-class Trace:
+class Trace(NamedTuple):
     """What a function computes, from its arrays and the constants that it refers to. Equal if it reads the same."""
 
-    def __init__(self, jaxpr: Jaxpr, tree: jax.tree_util.PyTreeDef):
-        self.jaxpr, self.tree, self.text = jaxpr, tree, f"{jaxpr} {tree}"
+    jaxpr: Jaxpr
+    tree: jax.tree_util.PyTreeDef
 
     def __hash__(self):
-        return hash(self.text)
+        return hash(_read(self.jaxpr))
 
     def __eq__(self, other: object):
-        return isinstance(other, Trace) and self.text == other.text
+        return isinstance(other, Trace) and self.tree == other.tree and _read(self.jaxpr) == _read(other.jaxpr)
+
+
+class _Reading:
+    """All that decides what a jaxpr computes, as tuples: its variables by number, its equations, those within them.
+
+    (Its text would do, but for the constants of jitted functions in it, and takes many times as long.)
+    """
+
+    def __init__(self, jaxpr: Jaxpr):
+        numbers = {}
+
+        def name(atom):
+            return _read_value(atom.val) if isinstance(atom, Literal) else numbers.setdefault(atom, len(numbers))
+
+        read = lambda atoms: tuple([(name(atom), atom.aval) for atom in atoms])
+        inputs = read(jaxpr.constvars), read(jaxpr.invars)
+        equations = tuple([(e.primitive, read(e.invars), read(e.outvars), _read_params(e)) for e in jaxpr.eqns])
+        self.parts = inputs, equations, read(jaxpr.outvars)
+        self.hash = hash(self.parts)
+
+    def __hash__(self):
+        return self.hash
+
+    def __eq__(self, other: object):
+        return self is other or (isinstance(other, _Reading) and self.hash == other.hash and self.parts == other.parts)
+
+
+_READINGS = WeakKeyDictionary()  # jax keeps the jaxprs of jitted functions: those in a new trace have been read before
+
+
+def _read(jaxpr: Jaxpr):
+    if (reading := _READINGS.get(jaxpr)) is None:
+        reading = _READINGS.setdefault(jaxpr, _Reading(jaxpr))
+    return reading
+
+
+def _read_params(equation: JaxprEqn):
+    """Rules of derivatives are left out: what is traced here is evaluated, and they are made anew in each trace."""
+    params = equation.params.items()
+    if equation.primitive.name in WITH_RULES:
+        params = [(name, value) for name, value in params if isinstance(value, Jaxpr | ClosedJaxpr | int)]
+    return tuple([(name, _read_value(value)) for name, value in params])
+
+
+def _read_value(value: Any):
+    if isinstance(value, bool | int | float | complex):  # 1 == 1.0 == True, and 0.0 == -0.0
+        return type(value), repr(value)
+    if isinstance(value, Jaxpr):
+        return _read(value)
+    if isinstance(value, ClosedJaxpr):
+        return _read(value.jaxpr), tuple(map(_read_value, value.consts))
+    if isinstance(value, tuple | list):
+        return type(value), tuple(map(_read_value, value))
+    if isinstance(value, dict):
+        return tuple([(name, _read_value(v)) for name, v in value.items()])
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return _Constant(value)
+    try:
+        hash(value)
+    except TypeError:
+        return repr(value)
+    return value
+
+
+class _Constant:
+    """An array in a jaxpr. Equal are those of the same type and the same bits."""
+
+    def __init__(self, value: Any):
+        self.value, self.kind = value, (type(value), tuple(value.shape), str(value.dtype))
+
+    def __hash__(self):
+        return hash(self.kind)
+
+    def __eq__(self, other: object):
+        if self is other or not isinstance(other, _Constant) or self.kind != other.kind:
+            return self is other
+        return self.value is other.value or self.bits() == other.bits()
+
+    def bits(self):
+        keys = isinstance(self.value, jax.Array) and jnp.issubdtype(self.value.dtype, jax.dtypes.prng_key)
+        return np.asarray(jax.random.key_data(self.value) if keys else self.value).tobytes()
 
 
 @partial(jax.jit, static_argnums=0)
@@ -90,11 +176,20 @@ def _graph(graphdef: nnx.GraphDef, f: nnx.Module):
     except TypeError:  # a list or a dict among its attributes, which may change
         return _Graph(graphdef, False)
     if graph is None:
-        all_ours = all(_of_ours(node) for _, node in nnx.iter_graph(f) if isinstance(node, nnx.Module))
+        all_ours = all(_of_ours(x) for _, x in nnx.iter_graph(f) if isinstance(x, nnx.Module) or callable(x))
         graph = _GRAPHS.setdefault(graphdef, _Graph(graphdef, all_ours))
     return graph
 
 
-def _of_ours(f: Callable):
-    """Whether this is a module of this library or of flax: then its graph says all that it computes."""
-    return isinstance(f, nnx.Module) and type(f).__module__.partition(".")[0] in ("abp_jax", "flax")
+def _of_ours(x: Any):
+    """Whether this is a module of this library or of flax, whose graph says all that it computes, or a fixed function.
+
+    Another function, for instance a layer of `nnx.Sequential`, may refer to what changes.
+    """
+    if isinstance(x, nnx.Module):
+        return _library(type(x)) in ("abp_jax", "flax")
+    return callable(x) and _library(x) in ("abp_jax", "flax", "jax", "numpy")
+
+
+def _library(x: Any):
+    return (getattr(x, "__module__", None) or "").partition(".")[0]

@@ -59,6 +59,106 @@ def test_an_equal_trace_is_compiled_once():
     assert programs._evaluate._cache_size() == compiled
 
 
+class Box:
+    """Holds an array that changes, and that a generator reaches through a function within it."""
+
+
+def rule(z, value):
+    """A function with its own rule of derivatives, made anew at each call."""
+    function = jax.custom_jvp(lambda z: value * z.sum())
+    function.defjvp(lambda z, tangents: (value * z[0].sum(), value * tangents[0].sum()))
+    return function(z)
+
+
+def called_back(z, value):
+    return jax.pure_callback(lambda z: value * z.sum(), value, z, vmap_method="sequential")
+
+
+WITHIN = {
+    "jit": lambda z, value: jax.jit(lambda z: value * z.sum())(z),
+    "jit in jit": lambda z, value: jax.jit(jax.jit(lambda z: value * z.sum()))(z),
+    "jit in scan": lambda z, value: jax.lax.scan(lambda c, z: (c + WITHIN["jit"](z[None], value), None), 0 * value, z)[
+        0
+    ],
+    "cond": lambda z, value: jax.lax.cond(z[0] > -9, lambda: value * z.sum(), lambda: 0 * value),
+    "while": lambda z, value: jax.lax.fori_loop(0, 1, lambda i, y: y + value * z.sum(), 0 * value),
+    "checkpoint": lambda z, value: jax.checkpoint(WITHIN["jit"])(z, value),
+    "rule of derivatives": rule,
+    "callback": called_back,
+}
+
+
+class Within(nnx.Module):
+    def __init__(self, kind, value):
+        self.latent_dim, self.kind, self.box = 2, kind, Box()
+        self.box.value = value
+
+    def __call__(self, z):
+        return WITHIN[self.kind](z, self.box.value)
+
+
+@pytest.mark.parametrize("kind", WITHIN)
+@pytest.mark.parametrize("array", [np.asarray, jnp.asarray])
+def test_what_functions_within_a_generator_refer_to_may_change(kind, array):
+    """A jitted function keeps its constants, which no trace shows in its text."""
+    values = array(np.arange(3.0, dtype=np.float32)), array(np.arange(3.0, dtype=np.float32) - 5)
+    generator = Within(kind, values[0])
+    for value in (*values, values[0]):
+        generator.box.value = value
+        expected = np.outer(Z.sum(axis=1), value)
+        np.testing.assert_allclose(generators.reconstruct(generator, Z), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["jit", "jit in scan", "cond", "while", "checkpoint", "rule of derivatives"])
+def test_an_equal_constant_is_no_other_program(kind):
+    generator = Within(kind, np.arange(4.0, dtype=np.float32))
+    generators.reconstruct(generator, Z)
+    compiled = programs._evaluate._cache_size()
+    generator.box.value = np.arange(4.0, dtype=np.float32)
+    generators.reconstruct(generator, Z)
+    assert programs._evaluate._cache_size() == compiled
+
+
+class Numbered(nnx.Module):
+    def __init__(self, number):
+        self.latent_dim, self.box = 2, Box()
+        self.box.value = number
+
+    def __call__(self, z):
+        return jnp.copysign(jnp.ones(3), jnp.float32(self.box.value)) * z[0]
+
+
+def test_numbers_that_are_equal_and_not_the_same():
+    """0.0 == -0.0, but their signs differ."""
+    generator = Numbered(0.0)
+    assert np.all(generators.reconstruct(generator, Z)[1] == 1)
+    generator.box.value = -0.0
+    assert np.all(generators.reconstruct(generator, Z)[1] == -1)
+
+
+def test_a_function_among_layers_of_flax(monkeypatch):
+    """Its graph has the function, but not what that refers to."""
+    generator = nnx.Sequential(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), lambda y: SCALE * y, nnx.tanh)
+    before = generators.reconstruct(generator, Z)
+    monkeypatch.setitem(globals(), "SCALE", 2.0)
+    after = generators.reconstruct(generator, Z)
+    np.testing.assert_allclose(after, np.tanh(2 * np.arctanh(before)), rtol=1e-5)
+
+
+class OfOurs(abp.ConvGenerator):
+    """Has all that our layers have within: products as solutions of linear equations, functions with own rules."""
+
+
+def test_a_generator_derived_from_ours_is_compiled_once_and_follows_its_weights():
+    ours, theirs = (kind(2, 16, 4, rngs=nnx.Rngs(0)) for kind in (abp.ConvGenerator, OfOurs))
+    images = generators.reconstruct(theirs, Z)
+    compiled = programs._evaluate._cache_size()
+    np.testing.assert_allclose(images, generators.reconstruct(ours, Z), atol=1e-6)
+    assign(theirs.first.bias, theirs.first.bias[...] + 1)
+    assert np.abs(generators.reconstruct(theirs, Z) - images).max() > 0.01
+    assert programs._evaluate._cache_size() == compiled
+
+
 def test_a_generator_with_a_list_can_be_used_everywhere():
     """Its graph has no hash."""
     y = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
