@@ -41,7 +41,8 @@ def compiled(function: Callable, static: Sequence[str] = ()) -> Callable:
             if graph.all_ours:
                 return partial(known, graph, tuple(fixed.items()), state), arrays
         trace, tree = jax.make_jaxpr(lambda arrays: function(f, **arrays, **fixed), return_shape=True)(arrays)
-        return partial(_evaluate, Trace(trace.jaxpr, jax.tree.structure(tree)), trace.consts), arrays
+        read = _Reading(trace.jaxpr, ())  # its own constants, among them W, are arguments of the program
+        return partial(_evaluate, Trace(trace.jaxpr, jax.tree.structure(tree), read), trace.consts), arrays
 
     @wraps(function)
     def call(f, *args, **kwargs):
@@ -63,12 +64,13 @@ class Trace(NamedTuple):
 
     jaxpr: Jaxpr
     tree: jax.tree_util.PyTreeDef
+    read: "_Reading"
 
     def __hash__(self):
-        return hash(_read(self.jaxpr))
+        return hash(self.read)
 
     def __eq__(self, other: object):
-        return isinstance(other, Trace) and self.tree == other.tree and _read(self.jaxpr) == _read(other.jaxpr)
+        return isinstance(other, Trace) and self.tree == other.tree and self.read == other.read
 
 
 class _Reading:
@@ -77,7 +79,7 @@ class _Reading:
     (Its text would do, but for the constants of jitted functions in it, and takes many times as long.)
     """
 
-    def __init__(self, jaxpr: Jaxpr):
+    def __init__(self, jaxpr: Jaxpr, constants: Sequence):
         numbers = {}
 
         def name(atom):
@@ -86,7 +88,7 @@ class _Reading:
         read = lambda atoms: tuple([(name(atom), atom.aval) for atom in atoms])
         inputs = read(jaxpr.constvars), read(jaxpr.invars)
         equations = tuple([(e.primitive, read(e.invars), read(e.outvars), _read_params(e)) for e in jaxpr.eqns])
-        self.parts = inputs, equations, read(jaxpr.outvars)
+        self.parts = inputs, tuple(map(_read_value, constants)), equations, read(jaxpr.outvars)
         self.hash = hash(self.parts)
 
     def __hash__(self):
@@ -101,7 +103,8 @@ _READINGS = WeakKeyDictionary()  # jax keeps the jaxprs of jitted functions: tho
 
 def _read(jaxpr: Jaxpr):
     if (reading := _READINGS.get(jaxpr)) is None:
-        reading = _READINGS.setdefault(jaxpr, _Reading(jaxpr))
+        constants = getattr(jaxpr, "consts", ())  # newer versions of jax have them here, older ones in the ClosedJaxpr
+        reading = _READINGS.setdefault(jaxpr, _Reading(jaxpr, constants))
     return reading
 
 
