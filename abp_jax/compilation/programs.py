@@ -127,7 +127,7 @@ def _read_value(value: Any):
         return type(value), tuple(map(_read_value, value))
     if isinstance(value, dict):
         return tuple([(name, _read_value(v)) for name, v in value.items()])
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
+    if isinstance(value, jax.Array) or hasattr(value, "__array__"):
         return _Constant(value)
     try:
         hash(value)
@@ -146,9 +146,8 @@ class _Constant:
         return hash(self.kind)
 
     def __eq__(self, other: object):
-        if self is other or not isinstance(other, _Constant) or self.kind != other.kind:
-            return self is other
-        return self.value is other.value or self.bits() == other.bits()
+        same_kind = isinstance(other, _Constant) and self.kind == other.kind
+        return same_kind and (self.value is other.value or self.bits() == other.bits())
 
     def bits(self):
         keys = isinstance(self.value, jax.Array) and jnp.issubdtype(self.value.dtype, jax.dtypes.prng_key)

@@ -74,6 +74,14 @@ def called_back(z, value):
     return jax.pure_callback(lambda z: value * z.sum(), value, z, vmap_method="sequential")
 
 
+def total(z):
+    return np.sum(z, keepdims=True)
+
+
+def called_back_by_name(z, value):
+    return value * jax.pure_callback(total, jax.ShapeDtypeStruct((1,), z.dtype), z, vmap_method="sequential")[0]
+
+
 WITHIN = {
     "jit": lambda z, value: jax.jit(lambda z: value * z.sum())(z),
     "jit in jit": lambda z, value: jax.jit(jax.jit(lambda z: value * z.sum()))(z),
@@ -85,6 +93,7 @@ WITHIN = {
     "checkpoint": lambda z, value: jax.checkpoint(WITHIN["jit"])(z, value),
     "rule of derivatives": rule,
     "callback": called_back,
+    "named callback": called_back_by_name,
 }
 
 
@@ -109,7 +118,9 @@ def test_what_functions_within_a_generator_refer_to_may_change(kind, array):
         np.testing.assert_allclose(generators.reconstruct(generator, Z), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["jit", "jit in scan", "cond", "while", "checkpoint", "rule of derivatives"])
+@pytest.mark.parametrize(
+    "kind", ["jit", "jit in scan", "cond", "while", "checkpoint", "rule of derivatives", "named callback"]
+)
 def test_an_equal_constant_is_no_other_program(kind):
     generator = Within(kind, np.arange(4.0, dtype=np.float32))
     generators.reconstruct(generator, Z)
