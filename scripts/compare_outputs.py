@@ -9,9 +9,10 @@ Durations, rates and what computes are put aside.
 Learning and long chains amplify the last bits, which depend on the number of threads and on the processor. A cell in
 which that shows declares it: its metadata has
 
-    "tolerance": {"reason": "why", "relative": 0.1, "absolute": 0.5, "aside": "a regular expression"}
+    "tolerance": {"reason": "why", "relative": 0.1, "absolute": 0.5, "errors": 4, "aside": "a regular expression"}
 
-The reason and at least one of the others. What `aside` matches, line by line, may be anything, or nothing.
+The reason and at least one of the others. What `aside` matches, line by line, may be anything, or nothing. By
+`errors` an estimate, x ± s, may differ by so many times the larger s, and s, of a few seeds, by a factor of ten.
 """
 
 import argparse
@@ -30,7 +31,8 @@ RESIDUE_FACTOR = 30  # and may differ by this factor;
 RESIDUE_FLOOR = (
     1e-7  # 0 counts as this, about one unit of the last place of 1 in 32 bits, and so does all that is smaller
 )
-KEYS = {"reason", "relative", "absolute", "aside"}  # of a cell's tolerance
+RELATIVE_OF_AN_ERROR = 0.9  # of a few seeds
+KEYS = {"reason", "relative", "absolute", "errors", "aside"}  # of a cell's tolerance
 
 NUMBER = r"(?<![\w.])[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?(?:[eE][-+]?\d+)?"  # no part of a name: conv0, L_64
 UNITS = r"(?:ns|µs|us|ms|s|min|sec|it/s|s/it|GFLOP/s|(?:second|minute|hour)s?|(?:times|x) faster)"
@@ -96,7 +98,9 @@ def near(a: str, b: str, relative: float = RELATIVE, absolute: float = 0.0) -> b
     return abs(x - y) <= max(relative * size, rounding, absolute) * (1 + 1e-9)
 
 
-def same(old: list[str], new: list[str], relative: float = RELATIVE, absolute: float = 0.0) -> bool:
+def same(
+    old: list[str], new: list[str], relative: float = RELATIVE, absolute: float = 0.0, errors: float = 0.0
+) -> bool:
     """Whether two lines have the same words, and numbers that are near each other."""
     if len(old) != len(new):
         return False
@@ -104,9 +108,21 @@ def same(old: list[str], new: list[str], relative: float = RELATIVE, absolute: f
         relative = max(relative, RELATIVE_OF_A_BAR)
         old, new = (_of_a_bar(line) for line in (old, new))
     return all(
-        near(a, b, relative, absolute) if is_number(a) and is_number(b) else a == b
-        for a, b in zip(old, new, strict=True)
+        near(a, b, *_allowed(old, new, i, relative, absolute, errors)) if is_number(a) and is_number(b) else a == b
+        for i, (a, b) in enumerate(zip(old, new, strict=True))
     )
+
+
+def _allowed(
+    old: list[str], new: list[str], i: int, relative: float, absolute: float, errors: float
+) -> tuple[float, float]:
+    """The tolerances of the number at i, by its error, if one follows, or if it is one."""
+    if errors and old[i - 1 : i] == ["±"]:
+        relative = max(relative, RELATIVE_OF_AN_ERROR)
+    elif errors and old[i + 1 : i + 2] == new[i + 1 : i + 2] == ["±"]:
+        standard_errors = [value(line[i + 2]) for line in (old, new) if is_number("".join(line[i + 2 : i + 3]))]
+        absolute = max(absolute, errors * max(standard_errors, default=0.0))
+    return relative, absolute
 
 
 def _of_a_bar(line: list[str]) -> list[str]:
@@ -118,7 +134,7 @@ def _of_a_bar(line: list[str]) -> list[str]:
 def compare_cells(old: nbformat.NotebookNode, new: nbformat.NotebookNode) -> Iterator[str]:
     """What differs in the outputs of a cell, line by line. The old cell's tolerance counts."""
     tolerance = old.metadata.get("tolerance", {})
-    numbers = {name: tolerance[name] for name in ("relative", "absolute") if name in tolerance}
+    numbers = {name: tolerance[name] for name in ("relative", "absolute", "errors") if name in tolerance}
     if old.source != new.source:
         yield "the code is not the same"
     for (old_kind, old_text), (new_kind, new_text) in zip_longest(texts(old), texts(new), fillvalue=("nothing", "")):
@@ -148,9 +164,11 @@ def check_tolerance(cell: nbformat.NotebookNode) -> str | None:
     if tolerance is None:
         return None
     if not set(tolerance) <= KEYS or len(tolerance) < 2 or not tolerance.get("reason"):
-        return f"a tolerance has a reason and some of relative, absolute and aside, not {dict(tolerance)}"
+        return f"a tolerance has a reason and some of relative, absolute, errors and aside, not {dict(tolerance)}"
     if not any(text for _, text in texts(cell)):
         return "the cell prints nothing"
+    if "errors" in tolerance and not any("±" in text for _, text in texts(cell)):
+        return "no ± is followed by an error"
     aside = tolerance.get("aside")
     if aside and not any(re.search(aside, text, re.MULTILINE) for _, text in texts(cell)):
         return f"nothing matches {aside!r}"

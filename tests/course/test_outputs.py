@@ -151,6 +151,31 @@ def test_a_cell_can_declare_what_it_may_differ_by():
     assert differs(word, page(tolerance={"reason": "a long chain", "relative": 0.5, "absolute": 1}))
 
 
+ESTIMATES = "the truth -1.25\nVAE -1.89 ± 0.09, asleep -14.03 ± 0.19, KL 1.5 ± 0.3\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "differ"),
+    [
+        ("-14.03 ± 0.19", "-13.42 ± 0.19", False),  # 3.2 errors
+        ("-14.03 ± 0.19", "-13.12 ± 0.19", True),  # 4.8
+        ("-14.03 ± 0.19", "-13.12 ± 0.63", False),  # by the larger error
+        ("-14.03 ± 0.19", "-14.03 ± 2.50", True),  # an error is not thirteen times as large,
+        ("-14.03 ± 0.19", "-14.03 ± 0.01", True),
+        ("-14.03 ± 0.19", "-14.03 ± nan", True),
+        ("-14.03 ± 0.19", "-14.03 0.19", True),
+        ("0.09, asleep", "0.60, asleep", False),
+        ("-1.25", "-1.32", True),  # has none
+        ("1.5 ± 0.3", "2.8 ± 0.3", True),
+        ("1.5 ± 0.3", "-1.5 ± 0.3", True),
+    ],
+)
+def test_estimates_may_differ_by_some_of_their_errors(old, new, differ):
+    tolerant = page(ESTIMATES, tolerance={"reason": "three seeds", "errors": 4})
+    changed = page(ESTIMATES.replace(old, new))
+    assert old in ESTIMATES and differs(changed) and differs(changed, tolerant) == differ
+
+
 def test_a_tolerance_has_a_reason_and_something_to_tolerate():
     good = {"reason": "a long chain", "relative": 0.1, "aside": r"\d+ of \d+ chains"}
     assert compare_outputs.check_tolerance(page(tolerance=good).cells[1]) is None
@@ -160,6 +185,7 @@ def test_a_tolerance_has_a_reason_and_something_to_tolerate():
         {"reason": "x"},
         {**good, "relativ": 1},
         {**good, "aside": "y"},
+        {**good, "errors": 4},  # nothing has one
     ):
         assert compare_outputs.check_tolerance(page(tolerance=bad).cells[1])
 
