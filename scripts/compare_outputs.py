@@ -28,8 +28,9 @@ RELATIVE = 0.02
 RELATIVE_OF_A_BAR = 0.25  # its error is that of one iteration, and of one batch
 RESIDUE = 1e-4  # what is smaller in both runs is a residue of rounding,
 RESIDUE_FACTOR = 30  # and may differ by this factor;
-RESIDUE_FLOOR = (
-    1e-7  # 0 counts as this, about one unit of the last place of 1 in 32 bits, and so does all that is smaller
+RESIDUE_FLOOR = 1e-7  # all that is smaller counts as this, about one unit of the last place of 1 in 32 bits,
+RESIDUE_OF_ZERO = (
+    1e-6  # and 0 as this, one of 10: on another processor sums of log p may come out alike to the last bit
 )
 RELATIVE_OF_AN_ERROR = 0.9  # of a few seeds
 KEYS = {"reason", "relative", "absolute", "errors", "aside"}  # of a cell's tolerance
@@ -92,7 +93,7 @@ def near(a: str, b: str, relative: float = RELATIVE, absolute: float = 0.0) -> b
     x, y = value(a), value(b)
     size, rounding = max(abs(x), abs(y)), min(unit(a), unit(b))
     if size < RESIDUE and size > absolute:
-        return size <= RESIDUE_FACTOR * max(min(abs(x), abs(y)), RESIDUE_FLOOR)
+        return size <= RESIDUE_FACTOR * max(min(abs(x), abs(y)) or RESIDUE_OF_ZERO, RESIDUE_FLOOR)
     if size < 9.5 * rounding:  # one digit is significant: 0.3 is not 0.4
         rounding = 0.0
     return abs(x - y) <= max(relative * size, rounding, absolute) * (1 + 1e-9)

@@ -56,6 +56,7 @@ def test_a_run_is_the_same_as_itself():
         ("2.4e-07", "4.8e-08"),  # residues of rounding
         ("2.4e-07", "0e+00"),
         ("image 0.0", "image 4.7683716e-07"),
+        ("image 0.0", "image 2e-05"),  # one unit of the last place of 200
         ("[[ 1.    0.634]\n [ 0.634 -0.   ]]", "[[1.   0.63]\n [0.63 0.  ]]"),
     ],
 )
@@ -78,6 +79,7 @@ def test_timings_rounding_and_the_machine_are_put_aside(old, new):
         ("sigma 0.3", "sigma 0.4"),  # a unit of the last digit, and a third
         ("2.4e-07", "2.4e-05"),  # another order of magnitude
         ("image 0.0", "image 4.7e-04"),
+        ("image 0.0", "image 5e-05"),
         ("1,090,115", "1,190,115"),
         ("100%|", "40%|"),
         ("300/300", "300/310"),
