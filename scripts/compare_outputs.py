@@ -29,9 +29,7 @@ RELATIVE_OF_A_BAR = 0.25  # its error is that of one iteration, and of one batch
 RESIDUE = 1e-4  # what is smaller in both runs is a residue of rounding,
 RESIDUE_FACTOR = 30  # and may differ by this factor;
 RESIDUE_FLOOR = 1e-7  # all that is smaller counts as this, about one unit of the last place of 1 in 32 bits,
-RESIDUE_OF_ZERO = (
-    1e-6  # and 0 as this, one of 10: on another processor sums of log p may come out alike to the last bit
-)
+RESIDUE_OF_ZERO = 1e-6  # and 0 as this, one of 10: sums of log p may be alike to the last bit on one processor only
 RELATIVE_OF_AN_ERROR = 0.9  # of a few seeds
 KEYS = {"reason", "relative", "absolute", "errors", "aside"}  # of a cell's tolerance
 
@@ -120,8 +118,8 @@ def _allowed(
     """The tolerances of the number at i, by its error, if one follows, or if it is one."""
     if errors and old[i - 1 : i] == ["±"]:
         relative = max(relative, RELATIVE_OF_AN_ERROR)
-    elif errors and old[i + 1 : i + 2] == new[i + 1 : i + 2] == ["±"]:
-        standard_errors = [value(line[i + 2]) for line in (old, new) if is_number("".join(line[i + 2 : i + 3]))]
+    elif errors and old[i + 1 : i + 2] == ["±"]:
+        standard_errors = [value(token) for line in (old, new) for token in line[i + 2 : i + 3] if is_number(token)]
         absolute = max(absolute, errors * max(standard_errors, default=0.0))
     return relative, absolute
 
